@@ -1,0 +1,4 @@
+//! prelaunch: what a container does before its server starts.
+
+pub mod engine;
+pub mod graph;

@@ -1,2 +1,49 @@
-//! The binary.
-fn main() {}
+//! The binary: the world in (arguments, environment, secret files), an exit code out.
+#![expect(clippy::disallowed_methods, reason = "here, and only here, the environment is read")]
+
+use std::{ffi::OsString, process::ExitCode, sync::Arc};
+
+use prelaunch::{
+    cli::{self, Command},
+    config,
+    error::Error,
+    exec::{Server, run_as},
+    files, report, run,
+    signals::Signals,
+};
+
+fn main() -> ExitCode {
+    report::end_on_panic();
+    let signals = Signals::install();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let Command::Run { server } = match cli::parse(&arguments) {
+        Ok(cli) => cli.command,
+        Err(help) => {
+            // Nobody is left to tell that the help could not be printed.
+            let _ = help.print();
+            return ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(2));
+        }
+    };
+    let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let log = config::log_settings(&variables);
+    report::init(log);
+
+    let ended = signals.map_err(Error::Setup).and_then(|signals| {
+        let mut config = config::read(&variables, files::read_value).map_err(Error::Config)?;
+        config.notes.iter().for_each(report::note);
+        if let Some(user) = &config.run_as
+            && let Some(home) = run_as::become_user(user).map_err(Error::RunAs)?
+        {
+            config.for_server.set.push(home.clone());
+            config.for_children.set.push(home);
+        }
+        run::run(&config, Server::from_words(&server).as_ref(), &Arc::new(signals))
+    });
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            report::failure(&error, log, &config::termination_log(&variables));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

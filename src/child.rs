@@ -1,0 +1,166 @@
+//! Commands that prelaunch runs for a while: hooks and a delegated reindex.
+//!
+//! A child has a process group of its own, so that a signal reaches its children too; its
+//! stdout goes to our stderr, because stdout belongs to the server. It always ends before we
+//! go on: by itself, by the signal that we forward, or by SIGKILL after `STOP_TIMEOUT`.
+
+use std::{
+    io,
+    os::fd::AsFd as _,
+    os::unix::process::ExitStatusExt as _,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{self, killpg},
+    unistd::Pid,
+};
+use tokio::process::{Child, Command};
+use tracing::{info, warn};
+
+use crate::{
+    config::{EnvironmentChange, command::CommandLine},
+    db::{Locked, WorkError},
+    exec::disposition,
+    pause::spoken,
+    signals::{Signal, Signals},
+    stage::Stage,
+};
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It could not be started.
+    #[error("cannot run `{command}`")]
+    Start {
+        /// Its first word.
+        command: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It ended with another code than 0.
+    #[error("`{command}` ended with exit code {code}")]
+    Code {
+        /// Its first word.
+        command: String,
+        /// The code.
+        code: i32,
+    },
+    /// A signal ended it.
+    #[error("`{command}` was ended by signal {signal}")]
+    Killed {
+        /// Its first word.
+        command: String,
+        /// The number of the signal.
+        signal: i32,
+    },
+    /// We ended it, because somebody asked us to end.
+    #[error("`{command}` was stopped by {}", .signal.name())]
+    Stopped {
+        /// Its first word.
+        command: String,
+        /// What came.
+        signal: Signal,
+    },
+    /// We ended it, because the lock under which it ran was lost.
+    #[error("`{command}` was stopped")]
+    Unlocked {
+        /// Its first word.
+        command: String,
+        /// Why.
+        source: WorkError,
+    },
+}
+
+/// What a child is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Upbringing<'a> {
+    /// The stage it belongs to, for the log.
+    pub stage: Stage,
+    /// What of our environment is different for it.
+    pub environment: &'a EnvironmentChange,
+    /// How long it may take to end when asked to.
+    pub stop_timeout: Duration,
+}
+
+/// Runs a command to its end, under the lock.
+pub async fn run(
+    command: &CommandLine,
+    upbringing: Upbringing<'_>,
+    locked: &mut Locked,
+    signals: &Signals,
+) -> Result<(), ChildError> {
+    let name = command.program().to_owned();
+    let mut child = start(command, upbringing.environment)
+        .map_err(|source| ChildError::Start { command: name.clone(), source })?;
+    let ended = locked
+        .unless_lost(async {
+            tokio::select! {
+                biased;
+                ended = child.wait() => Ok(ended),
+                signal = signals.raised() => Err(signal),
+            }
+        })
+        .await;
+    match ended {
+        Ok(Ok(status)) => judge(name, status),
+        Ok(Err(signal)) => {
+            stop(&mut child, signal.number(), upbringing).await;
+            Err(ChildError::Stopped { command: name, signal })
+        }
+        Err(source) => {
+            stop(&mut child, signal::Signal::SIGTERM as i32, upbringing).await;
+            Err(ChildError::Unlocked { command: name, source })
+        }
+    }
+}
+
+fn start(command: &CommandLine, environment: &EnvironmentChange) -> io::Result<Child> {
+    let mut child = Command::new(command.program());
+    child
+        .args(command.arguments())
+        .stdin(Stdio::null())
+        .stdout(io::stderr().as_fd().try_clone_to_owned()?)
+        .process_group(0)
+        .kill_on_drop(true);
+    for name in &environment.remove {
+        child.env_remove(name);
+    }
+    for (name, value) in &environment.set {
+        child.env(name, value);
+    }
+    disposition::as_found(child.as_std_mut());
+    child.spawn()
+}
+
+fn judge(command: String, status: io::Result<ExitStatus>) -> Result<(), ChildError> {
+    let status = status.map_err(|source| ChildError::Start { command: command.clone(), source })?;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(code), _) => Err(ChildError::Code { command, code }),
+        (None, signal) => Err(ChildError::Killed { command, signal: signal.unwrap_or_default() }),
+    }
+}
+
+/// Asks the child's whole group to end, and makes it.
+async fn stop(child: &mut Child, number: i32, upbringing: Upbringing<'_>) {
+    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else {
+        return;
+    };
+    info!(
+        stage = %upbringing.stage, event = "stopping", pid = group.as_raw(), signal = number,
+        left = spoken(upbringing.stop_timeout), "forwards the signal to the command"
+    );
+    // A group that is gone has nothing left to end.
+    let _ = killpg(group, signal::Signal::try_from(number).ok());
+    let ended = tokio::time::timeout(upbringing.stop_timeout, child.wait()).await;
+    if ended.is_err() {
+        warn!(
+            stage = %upbringing.stage, event = "killing", pid = group.as_raw(),
+            "the command did not end in time"
+        );
+        let _ = killpg(group, signal::Signal::SIGKILL);
+        let _ = child.wait().await;
+    }
+}

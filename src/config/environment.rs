@@ -1,0 +1,80 @@
+//! What the processes that we start see of the environment: the server less than we, children
+//! more.
+//!
+//! The server gets what was found, less the names that are ours alone and less the URL of the
+//! owner role. Children (hooks and delegated commands) do part of our work, so they must work on
+//! our database: a tool such as Alembic's `env.py` reads `DATABASE_URL` and knows neither of
+//! `MIGRATION_DATABASE_URL`, nor of `PRELAUNCH_DATABASE_URL`, nor, mostly, of `_FILE`.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+};
+
+use super::{
+    url::DatabaseUrl,
+    variables::{Found, Level, OWN_PREFIX, Variable, file_form},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// What to change in the environment as found. `Debug` shows names only.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct EnvironmentChange {
+    /// Names and their new values.
+    pub set: Vec<(OsString, OsString)>,
+    /// Names to leave out; each is present in the environment.
+    pub remove: Vec<OsString>,
+}
+
+impl fmt::Debug for EnvironmentChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set: Vec<_> = self.set.iter().map(|(name, _)| name).collect();
+        f.debug_struct("EnvironmentChange")
+            .field("set", &set)
+            .field("remove", &self.remove)
+            .finish()
+    }
+}
+
+/// For the server: without the URL of the owner role in any spelling, and without our own names.
+pub(super) fn for_server(vars: &[(OsString, OsString)], prefix: Option<&str>) -> EnvironmentChange {
+    let owner = Variable::named("MIGRATION_DATABASE_URL");
+    let owner: Vec<_> =
+        owner.into_iter().flat_map(|variable| variable.all_spellings(prefix)).collect();
+    let ours = |name: &OsStr| {
+        // Bytes, not text: a name may go on in something that is not UTF-8.
+        name.as_encoded_bytes().starts_with(OWN_PREFIX.as_bytes())
+            || owner.iter().any(|(_, spelling)| name == OsStr::new(spelling))
+    };
+    let remove = vars.iter().map(|(name, _)| name).filter(|name| ours(name)).cloned().collect();
+    EnvironmentChange { set: Vec::new(), remove }
+}
+
+/// For children: `DATABASE_URL`, bare and with the application's prefix, is the database that we
+/// work on.
+///
+/// Nothing is changed where the child finds that URL by itself: it came from `DATABASE_URL` or
+/// from the application's own spelling of it, as a value. Where a value is set, the `_FILE` forms
+/// go, since many images refuse to start with both.
+pub(super) fn for_children(
+    vars: &[(OsString, OsString)],
+    prefix: Option<&str>,
+    found: &Found,
+    url: &DatabaseUrl,
+) -> EnvironmentChange {
+    let finds_it = found.name == "DATABASE_URL" && found.level != Level::Own && !found.from_file;
+    if finds_it {
+        return EnvironmentChange::default();
+    }
+    let mut names = vec!["DATABASE_URL".to_owned()];
+    names.extend(prefix.map(|prefix| format!("{prefix}DATABASE_URL")));
+    let is_set = |name: &String| vars.iter().any(|(other, _)| other == OsStr::new(name));
+    let own = format!("{OWN_PREFIX}DATABASE_URL");
+    let files = names.iter().chain([&own]).map(|name| file_form(name));
+    EnvironmentChange {
+        remove: files.filter(is_set).map(OsString::from).collect(),
+        set: names.into_iter().map(|name| (name.into(), url.as_written().into())).collect(),
+    }
+}

@@ -1,0 +1,203 @@
+//! The environment as one checked value: `Config`.
+//!
+//! [`read`] is given the variables and a way to read secret files, and does nothing else with the
+//! world. It promises that every fault is reported at once, under the name that the user wrote,
+//! and that no secret is in a message, in `Debug` or in `Display`. Surprising: `envy` fills a
+//! struct of optional texts and each text is parsed apart, since `serde` stops at its first fault
+//! and knows nothing of precedence.
+//!
+//! - `variables` the table, and where a value comes from
+//! - `url` database URLs
+//! - `choices`, `command`, `dependency` what the other values are
+//! - `reader` the checks, one value at a time
+//! - `environment` what server and children see
+//! - `note` misspelt names; `error` the faults
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::{
+    graph::target::Target,
+    values::{self, truth},
+};
+
+pub mod choices;
+pub mod command;
+pub mod dependency;
+pub mod environment;
+pub mod error;
+pub mod note;
+mod reader;
+pub mod url;
+pub mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub use choices::{AutoMigration, DatabaseAhead, LogFormat, LogLevel, LogSettings, Reindex, RunAs};
+pub use command::CommandLine;
+pub use dependency::Dependency;
+pub use environment::EnvironmentChange;
+pub use error::{ConfigError, ConfigErrors};
+pub use note::Note;
+pub use url::DatabaseUrl;
+pub use variables::{VARIABLES, Variable, help, markdown_table};
+
+use reader::{Reader, no_file, or_default};
+
+/// Everything that a run is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What every stage connects to: `MIGRATION_DATABASE_URL`, else `DATABASE_URL`.
+    pub database: Option<DatabaseUrl>,
+    /// What to do about pending revisions.
+    pub auto_migration: AutoMigration,
+    /// Where the scripts are; `None`: `migrations`, else `/migrations`.
+    pub migrations_dir: Option<PathBuf>,
+    /// How far to migrate.
+    pub target: Target,
+    /// What to do about revisions that this image lacks.
+    pub database_ahead: DatabaseAhead,
+    /// How long to wait for all dependencies together; zero tries once.
+    pub wait_timeout: Duration,
+    /// What must answer, besides the database.
+    pub wait_for: Vec<Dependency>,
+    /// How long to queue behind another runner.
+    pub lock_timeout: Duration,
+    /// How long one statement may wait for a lock in PostgreSQL.
+    pub ddl_lock_timeout: Duration,
+    /// How often to see whether the lock is still held.
+    pub lock_beat: Duration,
+    /// Which search indexes to rebuild.
+    pub reindex: Reindex,
+    /// What rebuilds one.
+    pub reindex_command: Option<CommandLine>,
+    /// What to run once the schema is ready.
+    pub after_migrate: Option<CommandLine>,
+    /// How long a child may take to end.
+    pub stop_timeout: Duration,
+    /// How to log.
+    pub log: LogSettings,
+    /// Whether to stay as PID 1.
+    pub supervise: bool,
+    /// Whom to become.
+    pub run_as: Option<RunAs>,
+    /// Where the last words go.
+    pub termination_log: PathBuf,
+    /// What hooks and delegated commands see of the environment.
+    pub for_children: EnvironmentChange,
+    /// What the server sees of it.
+    pub for_server: EnvironmentChange,
+    /// What is odd, and no fault.
+    pub notes: Vec<Note>,
+}
+
+/// Our own variables as found, unparsed. `envy` fills it, by the lower-cased names.
+#[derive(Clone, Default, Deserialize)]
+struct RawVariables {
+    auto_migration: Option<String>,
+    migrations_dir: Option<String>,
+    migration_target: Option<String>,
+    database_ahead: Option<String>,
+    wait_timeout: Option<String>,
+    wait_for: Option<String>,
+    lock_timeout: Option<String>,
+    lock_beat: Option<String>,
+    ddl_lock_timeout: Option<String>,
+    reindex_datasets: Option<String>,
+    reindex_command: Option<String>,
+    after_migrate: Option<String>,
+    stop_timeout: Option<String>,
+    log_format: Option<String>,
+    log_level: Option<String>,
+    supervise: Option<String>,
+    run_as: Option<String>,
+    termination_log: Option<String>,
+}
+
+/// Checks the environment. `read_file` is asked for the files that `_FILE` variables name.
+pub fn read(
+    vars: &[(OsString, OsString)],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Config, ConfigErrors> {
+    let mut reader = Reader::new(vars, &read_file);
+    let raw: RawVariables = reader.fill();
+    let (used, database) = reader.database();
+    let prefix = reader.prefix.clone();
+    let prefix = prefix.as_deref();
+
+    let config = Config {
+        auto_migration: reader.parsed(
+            "AUTO_MIGRATION",
+            raw.auto_migration.as_deref(),
+            AutoMigration::parse,
+            AutoMigration::ACCEPTED,
+        ),
+        migrations_dir: raw.migrations_dir.as_deref().map(|text| PathBuf::from(text.trim())),
+        target: reader.target(raw.migration_target.as_deref()),
+        database_ahead: reader.parsed(
+            "DATABASE_AHEAD",
+            raw.database_ahead.as_deref(),
+            DatabaseAhead::parse,
+            DatabaseAhead::ACCEPTED,
+        ),
+        wait_timeout: reader.duration("WAIT_TIMEOUT", raw.wait_timeout.as_deref()),
+        wait_for: reader.wait_for(raw.wait_for.as_deref()),
+        lock_timeout: reader.duration("LOCK_TIMEOUT", raw.lock_timeout.as_deref()),
+        lock_beat: reader.duration("LOCK_BEAT", raw.lock_beat.as_deref()),
+        ddl_lock_timeout: reader.duration("DDL_LOCK_TIMEOUT", raw.ddl_lock_timeout.as_deref()),
+        reindex: reader.parsed(
+            "REINDEX_DATASETS",
+            raw.reindex_datasets.as_deref(),
+            Reindex::parse,
+            Reindex::ACCEPTED,
+        ),
+        reindex_command: reader.command("REINDEX_COMMAND", raw.reindex_command.as_deref()),
+        after_migrate: reader.command("AFTER_MIGRATE", raw.after_migrate.as_deref()),
+        stop_timeout: reader.duration("STOP_TIMEOUT", raw.stop_timeout.as_deref()),
+        log: reader.log(&raw),
+        supervise: reader.parsed("SUPERVISE", raw.supervise.as_deref(), truth, values::TRUTH_WORDS),
+        run_as: raw.run_as.as_deref().and_then(|text| {
+            let parse = |text: &str| RunAs::parse(text).map(Some);
+            reader.parsed("RUN_AS", Some(text), parse, RunAs::ACCEPTED)
+        }),
+        termination_log: or_default("TERMINATION_LOG", raw.termination_log.as_deref()).into(),
+        for_children: match (&used, &database) {
+            (Some(found), Some(url)) => environment::for_children(vars, prefix, found, url),
+            (_, None) | (None, _) => EnvironmentChange::default(),
+        },
+        for_server: environment::for_server(vars, prefix),
+        database,
+        notes: Vec::new(),
+    };
+    reader.check_needs(&config);
+    reader.notes.splice(0..0, note::near_misses(vars, prefix, &reader.found));
+    let Reader { errors, notes, .. } = reader;
+    if errors.is_empty() {
+        Ok(Config { notes, ..config })
+    } else {
+        Err(ConfigErrors { errors, notes })
+    }
+}
+
+/// How to log, for what must be said before [`read`] is done: never fails, a faulty value is the
+/// default.
+#[must_use]
+pub fn log_settings(vars: &[(OsString, OsString)]) -> LogSettings {
+    let mut reader = Reader::new(vars, &no_file);
+    let raw = reader.fill();
+    reader.log(&raw)
+}
+
+/// Where the last words go, for when [`read`] fails: never fails, a faulty value is the default.
+#[must_use]
+pub fn termination_log(vars: &[(OsString, OsString)]) -> PathBuf {
+    let raw: RawVariables = Reader::new(vars, &no_file).fill();
+    or_default("TERMINATION_LOG", raw.termination_log.as_deref()).into()
+}

@@ -1,0 +1,253 @@
+//! What can go wrong between prelaunch and a database, observed once and classified once.
+//!
+//! Classes come from the step that failed, the SQLSTATE, SQLite's result code and the
+//! operating system's error; never from the text of a message.
+
+use std::{io, time::Duration};
+
+/// A request to a database that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The name of the host has no address (yet).
+    #[error("cannot look up `{host}`")]
+    Lookup {
+        /// The host, as the URL names it.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// No connection, or one that broke while it was being set up.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// Address and port, or the path of a socket.
+        address: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("no answer within {}", crate::pause::spoken(*.0))]
+    Slow(Duration),
+    /// The server runs, but takes no changes: it is a standby, or was told to be read-only.
+    #[error("the server is a read-only standby")]
+    Standby,
+    /// TLS was asked for and could not be had.
+    #[error("TLS failed")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// PostgreSQL answered with an error.
+    #[error("{message} (SQLSTATE {sqlstate})")]
+    Server {
+        /// Its five characters.
+        sqlstate: String,
+        /// The primary message.
+        message: String,
+        /// The characters before the error in the statement, counted from 1, where it says so.
+        position: Option<usize>,
+    },
+    /// SQLite answered with an error.
+    #[error("{message} (SQLite code {code})")]
+    Sqlite {
+        /// The extended result code.
+        code: i32,
+        /// Its text.
+        message: String,
+    },
+    /// A connection that had been up broke.
+    #[error("the connection was lost")]
+    Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The directory of a SQLite file, or the file, cannot be used.
+    #[error("cannot open {path}")]
+    File {
+        /// The absolute path.
+        path: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No schema of the search path exists, so that there is nowhere to look or create.
+    #[error(
+        "no schema of the role's search_path exists or may be used; create one, \
+         or set it with `ALTER ROLE … SET search_path`"
+    )]
+    NoSchema,
+    /// A row of the ledger says what no prelaunch writes.
+    #[error("the ledger has a row that cannot be read: {0}")]
+    Ledger(String),
+    /// Anything else that the client library reports.
+    #[error("the database client failed")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a failure means for somebody who waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Class {
+    /// It passes by itself: wait.
+    Transient,
+    /// The server is up and says no; it may only not be initialised yet: a short grace.
+    Refused,
+    /// Waiting does not help.
+    Permanent,
+}
+
+impl DbError {
+    /// Whether waiting helps.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Lookup { .. } | Self::Slow(_) | Self::Standby | Self::Lost(_) => Class::Transient,
+            Self::Connect { source, .. } => match source.kind() {
+                // A socket that belongs to somebody else will not change hands.
+                io::ErrorKind::PermissionDenied => Class::Refused,
+                _ => Class::Transient,
+            },
+            Self::Server { sqlstate, .. } => class_of_sqlstate(sqlstate),
+            Self::Sqlite { code, .. } => match code & 0xff {
+                sqlite::BUSY | sqlite::LOCKED => Class::Transient,
+                _ => Class::Permanent,
+            },
+            Self::Tls(_) | Self::Other(_) => Class::Refused,
+            Self::File { .. } | Self::NoSchema | Self::Ledger(_) => Class::Permanent,
+        }
+    }
+
+    /// Whether the statement may be tried again in a new transaction: it gave way to a lock
+    /// (`lock_timeout`, a deadlock) or found a SQLite file busy.
+    #[must_use]
+    pub fn gave_way(&self) -> bool {
+        match self {
+            Self::Server { sqlstate, .. } => matches!(sqlstate.as_str(), "55P03" | "40P01"),
+            Self::Sqlite { code, .. } => matches!(code & 0xff, sqlite::BUSY | sqlite::LOCKED),
+            _ => false,
+        }
+    }
+
+    /// Whether a row with the same key is there already.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        match self {
+            Self::Server { sqlstate, .. } => sqlstate == "23505",
+            Self::Sqlite { code, .. } => {
+                matches!(*code, sqlite::CONSTRAINT_PRIMARYKEY | sqlite::CONSTRAINT_UNIQUE)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a table that was asked for does not exist.
+    #[must_use]
+    pub(crate) fn is_missing_table(&self) -> bool {
+        matches!(self, Self::Server { sqlstate, .. } if sqlstate == "42P01")
+    }
+
+    /// Whether rights are missing.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Server { sqlstate, .. } if sqlstate == "42501")
+    }
+
+    /// Whether the outcome of the request is unknown, because the answer never came.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::Slow(_) | Self::Connect { .. } | Self::Lookup { .. } => true,
+            // The server ends the session: 57P01 admin, 57P02 crash, 57P05 idle; 08 connection.
+            Self::Server { sqlstate, .. } => {
+                sqlstate.starts_with("08")
+                    || matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03" | "57P05")
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the database as a whole is unfit: full, read-only, corrupt.
+    #[must_use]
+    pub fn is_unfit(&self) -> bool {
+        match self {
+            // 53100 disk full, 58030 I/O error, 25006 read-only, XX001 and XX002 corrupt.
+            Self::Server { sqlstate, .. } => {
+                matches!(sqlstate.as_str(), "53100" | "58030" | "25006" | "XX001" | "XX002")
+            }
+            Self::Sqlite { code, .. } => matches!(
+                code & 0xff,
+                sqlite::READONLY
+                    | sqlite::IOERR
+                    | sqlite::CORRUPT
+                    | sqlite::FULL
+                    | sqlite::CANTOPEN
+                    | sqlite::NOTADB
+                    | sqlite::PERM
+            ),
+            Self::File { .. } | Self::NoSchema | Self::Ledger(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// PostgreSQL's Appendix A, as far as waiting is concerned.
+fn class_of_sqlstate(sqlstate: &str) -> Class {
+    match sqlstate {
+        // Starting up or shutting down; every slot taken; a pooler that has no server yet.
+        "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "55P03" | "40P01" => Class::Transient,
+        // A standby that was asked to write.
+        "25006" => Class::Transient,
+        _ if sqlstate.starts_with("08") || sqlstate.starts_with("53") => Class::Transient,
+        // 28P01 and 28000 password, role, pg_hba; 3D000 database; all come true late in compose.
+        _ => Class::Refused,
+    }
+}
+
+/// SQLite's result codes, as far as they are told apart: <https://www.sqlite.org/rescode.html>.
+mod sqlite {
+    pub(super) const PERM: i32 = 3;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const NOTADB: i32 = 26;
+    pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+    pub(super) const CONSTRAINT_UNIQUE: i32 = 2067;
+}
+
+impl DbError {
+    /// What sqlx reports of a request on a connection that is up.
+    pub(crate) fn from_request(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => {
+                Self::Lost(Box::new(error))
+            }
+            other => Self::from_any(other),
+        }
+    }
+
+    /// What sqlx reports of an attempt to connect to `address`.
+    pub(crate) fn from_connect(error: sqlx::Error, address: &str) -> Self {
+        match error {
+            sqlx::Error::Io(source) => Self::Connect { address: address.to_owned(), source },
+            other => Self::from_any(other),
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is theirs, and open")]
+    fn from_any(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(told) => {
+                let message = told.message().to_owned();
+                if let Some(told) = told.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                    let position = match told.position() {
+                        Some(sqlx::postgres::PgErrorPosition::Original(at)) => Some(at),
+                        Some(sqlx::postgres::PgErrorPosition::Internal { .. }) | None => None,
+                    };
+                    let sqlstate = told.code().to_owned();
+                    return Self::Server { sqlstate, message, position };
+                }
+                let code = told.code().and_then(|code| code.parse().ok()).unwrap_or(1);
+                Self::Sqlite { code, message }
+            }
+            sqlx::Error::Tls(source) => Self::Tls(source),
+            // A peer that breaks off in the middle of the protocol, or does not speak it yet.
+            sqlx::Error::Protocol(_) => Self::Lost(Box::new(error)),
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}

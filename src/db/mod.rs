@@ -1,0 +1,567 @@
+//! The databases: connecting, looking, queueing for the lock, and working under it.
+//!
+//! Two engines with methods of the same names, chosen by `match`: no trait, because nobody
+//! will ever bring a third one from outside. All SQL text of prelaunch's own lives below here.
+//!
+//! The types carry the order. A [`Database`] can only look. [`Queue`] polls for the lock, and
+//! only a [`Locked`] can change anything, so that the lock cannot be forgotten.
+
+pub mod error;
+pub mod postgres;
+mod sql;
+pub mod sqlite;
+
+use std::{
+    collections::BTreeSet, fmt, future::Future, hash::BuildHasher as _, sync::Arc, time::Duration,
+};
+
+pub use error::{Class, DbError};
+
+use crate::{
+    config::url::{Address, DatabaseUrl},
+    engine::Engine,
+    signals::{Signal, Signals},
+};
+
+/// Who runs: in application names, in the lock file, in the ledger and in the log.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// Eight hexadecimal digits, new for each run.
+    pub id: String,
+    /// The name of the host: in Kubernetes, the pod.
+    pub host: String,
+}
+
+impl Runner {
+    /// This process.
+    #[must_use]
+    pub fn this() -> Self {
+        // The seed of a hash map is the randomness that std has; it need not be secret.
+        let random = std::hash::RandomState::new().hash_one(std::process::id());
+        let host = nix::unistd::gethostname()
+            .ok()
+            .and_then(|host| host.into_string().ok())
+            .unwrap_or_else(|| "unknown".to_owned());
+        Self { id: format!("{:08x}", random & 0xffff_ffff), host }
+    }
+}
+
+/// What is written as `tool`: name and version.
+pub(crate) const TOOL: &str = concat!("prelaunch ", env!("CARGO_PKG_VERSION"));
+
+/// Which of the tables exist.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tables {
+    /// `prelaunch_ledger`.
+    pub ledger: bool,
+    /// `prelaunch_history`.
+    pub history: bool,
+    /// `prelaunch_journal`, which only non-transactional scripts need.
+    pub journal: bool,
+}
+
+impl Tables {
+    /// Whether nothing needs to be created.
+    #[must_use]
+    pub fn complete(self) -> bool {
+        self.ledger && self.history && self.journal
+    }
+}
+
+/// A row of the ledger, as far as a look needs it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Recorded {
+    /// Its id, as text: what stands there need not be one that a script could have.
+    pub revision: String,
+    /// The ids of its parents when it was applied.
+    pub parents: Vec<String>,
+    /// The checksum of the script that was run; none where no script was.
+    pub checksum: Option<String>,
+    /// The newest line of the history that says it was applied.
+    pub upgraded: Option<i64>,
+}
+
+/// A hook or a reindex that succeeded, once for each subject and set of heads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Success {
+    /// What it was.
+    pub event: Event,
+    /// The name that was reindexed, or the empty text.
+    pub subject: String,
+    /// The heads of the database at that time, sorted, with commas.
+    pub heads: String,
+    /// The newest line of the history that says so.
+    pub seq: i64,
+}
+
+/// What a look found, before anybody judges it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Observed {
+    /// All applied revisions, in no order.
+    pub ledger: Vec<Recorded>,
+    /// Successes of hooks and reindexing.
+    pub successes: Vec<Success>,
+    /// The newest line of the history, 0 where there is none: the time of this look, on a
+    /// clock that no administrator sets.
+    pub last: i64,
+}
+
+/// What a line of the history records.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A revision was applied.
+    Upgrade,
+    /// The command of `AFTER_MIGRATE` succeeded.
+    Hook,
+    /// A reindex succeeded.
+    Reindex,
+}
+
+impl Event {
+    /// The word in the history.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Hook => "hook",
+            Self::Reindex => "reindex",
+        }
+    }
+}
+
+/// A line for the history.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What happened.
+    pub event: Event,
+    /// To what: a revision, a name that was reindexed.
+    pub subject: String,
+    /// The heads of the database after it, sorted, with commas.
+    pub heads: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A row for the ledger.
+#[derive(Clone, Debug)]
+pub struct LedgerRow {
+    /// Its id.
+    pub revision: String,
+    /// Its parents, with commas.
+    pub parents: String,
+    /// Its tag.
+    pub tag: Option<String>,
+    /// Its title.
+    pub title: String,
+    /// The checksum of its up sections.
+    pub checksum: String,
+    /// The text of its up sections on this engine.
+    pub up: String,
+    /// The text of its down sections on this engine, if it has any.
+    pub down: Option<String>,
+}
+
+/// A statement of a non-transactional revision, as the journal knows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Journalled {
+    /// Which one, counted from 1.
+    pub statement: i32,
+    /// The SHA-256 of its text when it was started.
+    pub checksum: String,
+    /// Whether it is known to have succeeded.
+    pub done: bool,
+}
+
+/// Whether an index is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IndexState {
+    /// No index has this name.
+    Absent,
+    /// A concurrent build left it half-way.
+    Invalid,
+    /// It serves.
+    Valid,
+}
+
+/// Who has the lock that we wait for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// The application name, or what the lock file says.
+    pub name: String,
+    /// The process: of the server's backend on PostgreSQL, of the runner on SQLite.
+    pub pid: Option<i64>,
+    /// Since when, as the database prints it.
+    pub since: Option<String>,
+    /// What it runs at the moment, shortened and without its literals.
+    pub statement: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)?;
+        if let Some(pid) = self.pid {
+            write!(f, ", pid {pid}")?;
+        }
+        if let Some(since) = &self.since {
+            write!(f, ", since {since}")?;
+        }
+        if let Some(statement) = &self.statement {
+            write!(f, ", running `{statement}`")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why work under the lock ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The database said no, or nothing.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A signal came; what was running has been cancelled.
+    #[error("stopped by {}", .signal.name())]
+    Stopped {
+        /// Which.
+        signal: Signal,
+        /// What became of the statement that was running.
+        outcome: Outcome,
+    },
+    /// Somebody else may have the lock by now; what was running has been cancelled.
+    #[error("the lock was lost: {0}")]
+    LockLost(String),
+    /// Rows point at rows that are not there, and did not before this revision.
+    #[error("{count} rows violate foreign keys, the first in table `{table}`")]
+    ForeignKeys {
+        /// How many.
+        count: usize,
+        /// The first table with one.
+        table: String,
+    },
+}
+
+/// What became of a statement that was broken off.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It had run to its end.
+    Done,
+    /// It has had no effect.
+    Undone,
+    /// Nobody can tell.
+    Open,
+}
+
+impl WorkError {
+    /// Stopped where nothing was running.
+    pub(crate) fn stopped(signal: Signal) -> Self {
+        Self::Stopped { signal, outcome: Outcome::Undone }
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Db(error) if error.is_unanswered() => 11,
+            Self::Db(error) if error.is_unfit() => 12,
+            Self::Db(_) | Self::ForeignKeys { .. } => 14,
+            Self::Stopped { signal, .. } => signal.exit_code(),
+            Self::LockLost(_) => 11,
+        }
+    }
+
+    /// The signal that ended it, if one did.
+    #[must_use]
+    pub fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Stopped { signal, .. } => Some(*signal),
+            Self::Db(_) | Self::LockLost(_) | Self::ForeignKeys { .. } => None,
+        }
+    }
+}
+
+/// How work under the lock is to be done.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// How long to wait for the lock, and for what a dead runner left behind.
+    pub lock_timeout: Duration,
+    /// How often to see whether the lock is still held.
+    pub beat: Duration,
+    /// Where a signal is noticed.
+    pub signals: Arc<Signals>,
+}
+
+impl Terms {
+    /// Sleeps, unless a signal comes.
+    pub(crate) async fn sleep(&self, pause: Duration) -> Result<(), WorkError> {
+        self.signals.or(tokio::time::sleep(pause)).await.map_err(WorkError::stopped)
+    }
+}
+
+/// A database that answers, and can be looked at.
+#[derive(Debug)]
+pub enum Database {
+    /// A session on a PostgreSQL server.
+    Postgres(postgres::Session),
+    /// A SQLite file, or its absence.
+    Sqlite(sqlite::Session),
+}
+
+/// A place in the queue for the lock.
+#[derive(Debug)]
+pub enum Queue {
+    /// Polls the advisory lock.
+    Postgres(postgres::Queue),
+    /// Polls the file lock.
+    Sqlite(sqlite::Queue),
+}
+
+/// The lock, and the connection that may change the database.
+#[derive(Debug)]
+pub enum Locked {
+    /// Keeper and worker.
+    Postgres(postgres::Locked),
+    /// The lock file and one connection.
+    Sqlite(sqlite::Locked),
+}
+
+/// Calls the method of the engine at hand.
+macro_rules! each {
+    ($enum:ident, $value:expr, $inner:ident => $call:expr) => {
+        match $value {
+            $enum::Postgres($inner) => $call,
+            $enum::Sqlite($inner) => $call,
+        }
+    };
+}
+
+impl Database {
+    /// One try to connect; the address must answer as something that can be written to.
+    pub async fn connect(url: &DatabaseUrl, runner: &Runner) -> Result<Self, DbError> {
+        match url.address() {
+            Address::Postgres(url) => {
+                postgres::Session::connect(url, runner).await.map(Self::Postgres)
+            }
+            Address::Sqlite(url) => sqlite::Session::connect(url, runner).await.map(Self::Sqlite),
+        }
+    }
+
+    /// Which engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// Reads what the database remembers; connects anew if the connection broke before.
+    pub async fn look(&mut self) -> Result<Observed, DbError> {
+        each!(Self, self, session => session.look().await)
+    }
+
+    /// The schema of the ledger; empty on SQLite.
+    #[must_use]
+    pub fn schema(&self) -> String {
+        match self {
+            Self::Postgres(session) => session.schema().to_owned(),
+            Self::Sqlite(_) => String::new(),
+        }
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        each!(Self, self, session => session.close().await);
+    }
+
+    /// Gets in line for the lock.
+    pub async fn queue(self, terms: Terms) -> Queue {
+        match self {
+            Self::Postgres(session) => Queue::Postgres(session.queue(terms).await),
+            Self::Sqlite(session) => Queue::Sqlite(session.queue(terms).await),
+        }
+    }
+}
+
+impl Queue {
+    /// What the lock is called in the log.
+    #[must_use]
+    pub fn name(&self) -> String {
+        each!(Self, self, queue => queue.name())
+    }
+
+    /// What the database remembers now, and who holds the lock.
+    pub async fn poll(&mut self) -> Result<(Observed, Option<Holder>), DbError> {
+        each!(Self, self, queue => queue.poll().await)
+    }
+
+    /// One try to have the lock, without waiting; true if it is ours.
+    pub async fn take(&mut self) -> Result<bool, DbError> {
+        each!(Self, self, queue => queue.take().await)
+    }
+
+    /// Turns the lock that was taken into the right to work. Waits until nothing that an
+    /// earlier runner left behind is running.
+    pub async fn enter(self) -> Result<Locked, WorkError> {
+        match self {
+            Self::Postgres(queue) => queue.enter().await.map(Locked::Postgres),
+            Self::Sqlite(queue) => queue.enter().await.map(Locked::Sqlite),
+        }
+    }
+
+    /// Leaves the queue.
+    pub async fn leave(self) {
+        each!(Self, self, queue => queue.leave().await);
+    }
+}
+
+impl Locked {
+    /// Which engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// The same look as without the lock.
+    pub async fn look(&mut self) -> Result<Observed, WorkError> {
+        each!(Self, self, locked => locked.look().await)
+    }
+
+    /// Creates the tables that are missing.
+    pub async fn create_tables(&mut self) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.create_tables().await)
+    }
+
+    /// Opens the transaction of a revision. `ddl_lock_timeout` bounds each wait for a lock on
+    /// PostgreSQL; SQLite has the one lock, which this takes.
+    pub async fn begin(&mut self, ddl_lock_timeout: Duration) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.begin(ddl_lock_timeout).await)
+    }
+
+    /// Adds the ledger row, so that a second runner of the same revision blocks here and fails.
+    pub async fn fence(
+        &mut self,
+        row: &LedgerRow,
+        took: Option<Duration>,
+    ) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.fence(row, took).await)
+    }
+
+    /// The ids in the ledger, as this transaction sees them.
+    pub async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
+        each!(Self, self, locked => locked.recorded().await)
+    }
+
+    /// Runs one statement of a script.
+    pub async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.execute(sql).await)
+    }
+
+    /// What must hold before the revision may be committed.
+    pub async fn check(&mut self) -> Result<(), WorkError> {
+        match self {
+            // PostgreSQL checks its constraints itself.
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(locked) => locked.check().await,
+        }
+    }
+
+    /// Notes how long the revision took, and adds the line to the history.
+    pub async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.finish(entry).await)
+    }
+
+    /// Commits. An error that [`DbError::is_unanswered`] leaves the outcome open: see
+    /// [`Locked::settle`].
+    pub async fn commit(&mut self) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.commit().await)
+    }
+
+    /// Rolls back what is open. Never fails: where the connection is gone, so is the transaction.
+    pub async fn rollback(&mut self) {
+        each!(Self, self, locked => locked.rollback().await);
+    }
+
+    /// After a commit without an answer: connects anew, waits until the session that was
+    /// asked to commit is gone, and reads whether the revision is recorded.
+    pub async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
+        each!(Self, self, locked => locked.settle(revision).await)
+    }
+
+    /// Adds a line to the history, in a transaction of its own.
+    pub async fn record(&mut self, entry: &Entry) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.record(entry).await)
+    }
+
+    /// What is known of the statements of a non-transactional revision, in order.
+    pub async fn journal(&mut self, revision: &str) -> Result<Vec<Journalled>, WorkError> {
+        each!(Self, self, locked => locked.journal(revision).await)
+    }
+
+    /// Writes down that a statement is about to run.
+    pub async fn started(&mut self, revision: &str, line: &Journalled) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.started(revision, line).await)
+    }
+
+    /// Writes down how a statement ended: it has run, or it certainly has not.
+    pub async fn ended(
+        &mut self,
+        revision: &str,
+        statement: i32,
+        done: bool,
+    ) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.ended(revision, statement, done).await)
+    }
+
+    /// Records a non-transactional revision whose statements have all run.
+    pub async fn complete(&mut self, row: &LedgerRow, entry: &Entry) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.complete(row, entry).await)
+    }
+
+    /// Whether an index is there and serves.
+    pub async fn index_state(
+        &mut self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+    ) -> Result<IndexState, WorkError> {
+        match self {
+            Self::Postgres(locked) => locked.index_state(schema, table, name).await,
+            // Nothing is built concurrently there.
+            Self::Sqlite(_) => Ok(IndexState::Absent),
+        }
+    }
+
+    /// Drops an index that a concurrent build left invalid.
+    pub async fn drop_index(
+        &mut self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+    ) -> Result<(), WorkError> {
+        match self {
+            Self::Postgres(locked) => locked.drop_index(schema, table, name).await,
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Sleeps, unless a signal comes.
+    pub async fn sleep(&mut self, pause: Duration) -> Result<(), WorkError> {
+        each!(Self, self, locked => locked.terms.sleep(pause).await)
+    }
+
+    /// Does `work` (a child process) unless the lock is lost first.
+    pub async fn unless_lost<T>(&mut self, work: impl Future<Output = T>) -> Result<T, WorkError> {
+        match self {
+            Self::Postgres(locked) => locked.unless_lost(work).await,
+            // A file lock is ours until we let it go.
+            Self::Sqlite(_) => Ok(work.await),
+        }
+    }
+
+    /// Gives the lock back and says goodbye.
+    pub async fn release(self) {
+        each!(Self, self, locked => locked.release().await);
+    }
+}

@@ -1,0 +1,361 @@
+//! PostgreSQL: connecting and looking. The lock is in `lock`, the work under it in `work`.
+//!
+//! Everything here works through a transaction-pooling PgBouncer, which is what decides how
+//! things are said: no start-up option but the application name, no `SET` that outlives
+//! its transaction, no named prepared statement; outside a transaction only the simple query
+//! protocol, which has no parameters.
+
+mod lock;
+mod work;
+
+use std::{net::SocketAddr, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _,
+    postgres::{PgConnectOptions, PgRow, PgSslMode},
+    raw_sql,
+};
+
+pub use self::{lock::Queue, work::Locked};
+use super::{DbError, Event, Holder, Observed, Recorded, Runner, Success, Tables, Terms, sql};
+use crate::config::url::{Host, PostgresUrl, SslMode};
+
+/// How often the server looks whether its client is still there while it works for it.
+const CLIENT_CHECK: &str = "500ms";
+
+/// How long a goodbye may take; nobody waits for its answer.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// Where to, as whom, and how the sessions of this run are called.
+#[derive(Clone, Debug)]
+struct Address {
+    url: PostgresUrl,
+    runner: Runner,
+}
+
+/// What the server says of itself with the first query.
+#[derive(Clone, Debug)]
+struct Facts {
+    /// The schema in which the migrating role creates: where the ledger is.
+    schema: String,
+    /// As `server_version_num`: 15.4 is 150004.
+    version: u32,
+    tables: Tables,
+}
+
+impl Facts {
+    /// The quoted schema with its dot.
+    fn prefix(&self) -> String {
+        format!("{}.", quoted(&self.schema))
+    }
+}
+
+/// A session that looks.
+#[derive(Debug)]
+pub struct Session {
+    address: Address,
+    facts: Facts,
+    /// None after it broke: the next look connects anew.
+    connection: Option<PgConnection>,
+}
+
+impl Session {
+    /// Looks up the host, connects, and asks whether this is a primary: one round trip after
+    /// the connection is up.
+    pub(super) async fn connect(url: &PostgresUrl, runner: &Runner) -> Result<Self, DbError> {
+        let address = Address { url: url.clone(), runner: runner.clone() };
+        let mut connection = address.connect("", "look").await?;
+        let facts = facts(&mut connection).await?;
+        Ok(Self { address, facts, connection: Some(connection) })
+    }
+
+    /// See [`super::Database::look`].
+    pub(super) async fn look(&mut self) -> Result<Observed, DbError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.address.connect("", "look").await?,
+        };
+        let (observed, _) = observe(&mut connection, &mut self.facts, None).await?;
+        self.connection = Some(connection);
+        Ok(observed)
+    }
+
+    /// See [`super::Database::schema`].
+    pub(super) fn schema(&self) -> &str {
+        &self.facts.schema
+    }
+
+    /// See [`super::Database::close`].
+    pub(super) async fn close(self) {
+        if let Some(connection) = self.connection {
+            goodbye(connection).await;
+        }
+    }
+
+    /// See [`super::Database::queue`]. The session that looked is given up: keeper and worker
+    /// have names of their own, and behind a pooler two server connections are enough.
+    pub(super) async fn queue(self, terms: Terms) -> Queue {
+        if let Some(connection) = self.connection {
+            goodbye(connection).await;
+        }
+        Queue::new(self.address, self.facts, terms)
+    }
+}
+
+impl Address {
+    /// The application name of a session: what it does, in which run, on which host, in the 63
+    /// bytes that PostgreSQL keeps.
+    fn application_name(&self, key: &str, role: &str) -> String {
+        let mut name = format!("prelaunch:{key}:{role}:{}:", self.runner.id);
+        for character in self.runner.host.chars() {
+            if name.len() + character.len_utf8() > 63 {
+                break;
+            }
+            name.push(character);
+        }
+        name
+    }
+
+    async fn connect(&self, key: &str, role: &str) -> Result<PgConnection, DbError> {
+        let options = self.options(&self.application_name(key, role));
+        match &self.url.host {
+            Host::UnixSocket(directory) => {
+                let path = directory.join(format!(".s.PGSQL.{}", self.url.port));
+                let options = options.socket(directory);
+                options
+                    .connect()
+                    .await
+                    .map_err(|error| DbError::from_connect(error, &path.display().to_string()))
+            }
+            Host::Ip(ip) => {
+                let address = SocketAddr::new(*ip, self.url.port);
+                connect_to(options, address).await
+            }
+            Host::Name(name) => self.connect_by_name(options, name).await,
+        }
+    }
+
+    /// The look-up is a step of its own: the system gives no code by which its failure could
+    /// be told from others once it is inside of `connect`.
+    async fn connect_by_name(
+        &self,
+        options: PgConnectOptions,
+        name: &str,
+    ) -> Result<PgConnection, DbError> {
+        let found = tokio::net::lookup_host((name, self.url.port))
+            .await
+            .map_err(|source| DbError::Lookup { host: name.to_owned(), source })?;
+        // Where TLS is insisted upon, the name must reach the handshake: it is what is verified
+        // and what cloud providers route by (SNI). The client looks it up once more then.
+        let by_name = match self.url.ssl_mode {
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => true,
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer => false,
+        };
+        if by_name {
+            let address = format!("{name}:{}", self.url.port);
+            return options
+                .host(name)
+                .connect()
+                .await
+                .map_err(|error| DbError::from_connect(error, &address));
+        }
+        let mut last = None;
+        for address in found {
+            match connect_to(options.clone(), address).await {
+                Ok(connection) => return Ok(connection),
+                // `localhost` is ::1 first where the server listens on 127.0.0.1 alone.
+                Err(error @ DbError::Connect { .. }) => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| DbError::Lookup {
+            host: name.to_owned(),
+            source: std::io::Error::from(std::io::ErrorKind::NotFound),
+        }))
+    }
+
+    /// Sets every option itself: sqlx would fill gaps from the environment by rules of its own.
+    fn options(&self, application_name: &str) -> PgConnectOptions {
+        let url = &self.url;
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .port(url.port)
+            .username(&url.user)
+            .database(&url.database)
+            .ssl_mode(match url.ssl_mode {
+                SslMode::Disable => PgSslMode::Disable,
+                SslMode::Allow => PgSslMode::Allow,
+                SslMode::Prefer => PgSslMode::Prefer,
+                SslMode::Require => PgSslMode::Require,
+                SslMode::VerifyCa => PgSslMode::VerifyCa,
+                SslMode::VerifyFull => PgSslMode::VerifyFull,
+            })
+            .application_name(application_name)
+            // PgBouncer refuses the default of sqlx.
+            .extra_float_digits(None)
+            .statement_cache_capacity(0)
+            .disable_statement_logging();
+        if let Some(password) = &url.password {
+            options = options.password(password.expose());
+        }
+        if let Some(file) = &url.ssl_root_cert {
+            options = options.ssl_root_cert(file);
+        }
+        if let Some(file) = &url.ssl_client_cert {
+            options = options.ssl_client_cert(file);
+        }
+        if let Some(file) = &url.ssl_client_key {
+            options = options.ssl_client_key(file);
+        }
+        if !url.options.is_empty() {
+            options = options.options(url.options.iter().map(|(name, value)| (name, value)));
+        }
+        options
+    }
+}
+
+async fn connect_to(
+    options: PgConnectOptions,
+    address: SocketAddr,
+) -> Result<PgConnection, DbError> {
+    options
+        .host(&address.ip().to_string())
+        .connect()
+        .await
+        .map_err(|error| DbError::from_connect(error, &address.to_string()))
+}
+
+/// Tells the server that the session ends, and waits for nothing.
+async fn goodbye(connection: PgConnection) {
+    // A server that is gone needs no goodbye.
+    let _ = tokio::time::timeout(GOODBYE, connection.close()).await;
+}
+
+/// Runs a query by the simple protocol and gives its rows.
+async fn rows(connection: &mut PgConnection, sql: String) -> Result<Vec<PgRow>, DbError> {
+    raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(DbError::from_request)
+}
+
+/// Runs statements by the simple protocol; rows are thrown away as they come.
+async fn run(connection: &mut PgConnection, sql: String) -> Result<(), DbError> {
+    raw_sql(AssertSqlSafe(sql)).execute(connection).await.map_err(DbError::from_request)?;
+    Ok(())
+}
+
+/// The first query of a session: is this a primary, where is the ledger, is there one.
+async fn facts(connection: &mut PgConnection) -> Result<Facts, DbError> {
+    let exists = |table: &str| format!("to_regclass(format('%I.{table}', s)) is not null");
+    let query = format!(
+        "select s::text, pg_is_in_recovery(), {}, {}, {} from current_schema() as s",
+        exists(sql::LEDGER),
+        exists(sql::HISTORY),
+        exists(sql::JOURNAL),
+    );
+    let row = rows(connection, query).await?.into_iter().next().ok_or(DbError::NoSchema)?;
+    if cell::<bool>(&row, 1)? {
+        return Err(DbError::Standby);
+    }
+    let Some(schema) = cell::<Option<String>>(&row, 0)? else { return Err(DbError::NoSchema) };
+    let tables =
+        Tables { ledger: cell(&row, 2)?, history: cell(&row, 3)?, journal: cell(&row, 4)? };
+    Ok(Facts { schema, version: connection.server_version_num().unwrap_or_default(), tables })
+}
+
+/// The look, and on request the holder of a lock, in one query and one snapshot.
+async fn observe(
+    connection: &mut PgConnection,
+    facts: &mut Facts,
+    holder: Option<&str>,
+) -> Result<(Observed, Option<Holder>), DbError> {
+    let mut asked_again = false;
+    loop {
+        let look = sql::look(&facts.prefix(), facts.tables, holder);
+        match rows(connection, format!("{}{look}", client_check(facts.version))).await {
+            Ok(found) => return read(&found),
+            // Created or dropped since the first query was answered.
+            Err(error) if error.is_missing_table() && !asked_again => {
+                asked_again = true;
+                *facts = self::facts(connection).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Has the server notice within a moment that its client is gone, while the statements that
+/// follow in the same request run. They form one transaction, whose end ends the setting.
+fn client_check(version: u32) -> String {
+    if version >= 140_000 {
+        format!("set local client_connection_check_interval = '{CLIENT_CHECK}'; ")
+    } else {
+        String::new()
+    }
+}
+
+fn read(found: &[PgRow]) -> Result<(Observed, Option<Holder>), DbError> {
+    let mut observed = Observed::default();
+    let mut holder = None;
+    for row in found {
+        let (what, name): (String, String) = (cell(row, 0)?, cell(row, 1)?);
+        let (detail, extra): (Option<String>, Option<String>) = (cell(row, 2)?, cell(row, 3)?);
+        let seq: Option<i64> = cell(row, 4)?;
+        if what == "holder" {
+            holder = Some(Holder { name, pid: seq, since: extra, statement: detail });
+        } else {
+            observed.add(&what, name, detail.unwrap_or_default(), extra, seq)?;
+        }
+    }
+    Ok((observed, holder))
+}
+
+/// A value of a row, in the text form that the simple protocol has.
+fn cell<'row, T>(row: &'row PgRow, column: usize) -> Result<T, DbError>
+where
+    T: sqlx::Decode<'row, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    row.try_get(column).map_err(|error| DbError::Ledger(error.to_string()))
+}
+
+/// An identifier in quotes.
+fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// A text constant.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+impl Observed {
+    /// Takes in one row of the look.
+    pub(super) fn add(
+        &mut self,
+        what: &str,
+        name: String,
+        detail: String,
+        extra: Option<String>,
+        seq: Option<i64>,
+    ) -> Result<(), DbError> {
+        let success = |event| Success {
+            event,
+            subject: name.clone(),
+            heads: detail.clone(),
+            seq: seq.unwrap_or_default(),
+        };
+        match what {
+            "revision" => {
+                let parents = detail.split(',').map(str::trim).filter(|id| !id.is_empty());
+                self.ledger.push(Recorded {
+                    parents: parents.map(str::to_owned).collect(),
+                    revision: name,
+                    checksum: extra,
+                    upgraded: seq,
+                });
+            }
+            "hook" => self.successes.push(success(Event::Hook)),
+            "reindex" => self.successes.push(success(Event::Reindex)),
+            "last" => self.last = seq.unwrap_or_default(),
+            other => return Err(DbError::Ledger(format!("unknown line `{other}`"))),
+        }
+        Ok(())
+    }
+}

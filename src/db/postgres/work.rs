@@ -1,0 +1,384 @@
+//! The work under the lock on PostgreSQL: the worker.
+//!
+//! Nothing is waited for unguarded: while a statement runs, a signal or a lost keeper has the
+//! server cancel it, and only then does the future end.
+
+use std::{collections::BTreeSet, future::Future, time::Duration};
+
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, postgres::PgArguments, query::Query};
+
+use super::{
+    Address, Facts, cell, client_check, facts, goodbye, literal,
+    lock::{Keeper, Key, cancel_by_name},
+    observe, quoted, rows, run,
+};
+use crate::db::{
+    DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, TOOL, Terms, WorkError,
+    sql,
+};
+use crate::signals::Signal;
+
+/// How long a statement may take to end after it was cancelled, before the connection is dropped.
+const CANCELLED: Duration = Duration::from_millis(1200);
+
+/// How long to try to reach the server for a cancellation or a settlement.
+const REACH: Duration = Duration::from_millis(500);
+
+/// The lock and the worker.
+#[derive(Debug)]
+pub struct Locked {
+    pub(super) address: Address,
+    facts: Facts,
+    pub(crate) terms: Terms,
+    pub(super) key: Key,
+    keeper: Keeper,
+    pub(super) worker: PgConnection,
+}
+
+/// A statement with its parameters; only inside a transaction, and never kept by a name.
+type Bound<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bound(sql: String) -> Bound<'static> {
+    sqlx::query(AssertSqlSafe(sql)).persistent(false)
+}
+
+impl Locked {
+    pub(super) fn new(
+        address: Address,
+        facts: Facts,
+        terms: Terms,
+        key: Key,
+        keeper: Keeper,
+        worker: PgConnection,
+    ) -> Self {
+        Self { address, facts, terms, key, keeper, worker }
+    }
+
+    pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
+        if !self.facts.tables.complete() {
+            self.facts = facts(&mut self.worker).await?;
+        }
+        let Self { facts, worker, .. } = self;
+        Ok(observe(worker, facts, None).await?.0)
+    }
+
+    pub(crate) async fn create_tables(&mut self) -> Result<(), WorkError> {
+        // `if not exists` asks for the right to create even where it creates nothing.
+        if !self.facts.tables.complete() {
+            self.execute(&sql::create_on_postgres(&self.facts.prefix())).await?;
+            self.facts = facts(&mut self.worker).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn begin(&mut self, ddl_lock_timeout: Duration) -> Result<(), WorkError> {
+        let begin = format!(
+            "begin isolation level read committed read write; {}\
+             set local lock_timeout = {}; set local statement_timeout = 0; \
+             set local idle_in_transaction_session_timeout = 0{}",
+            client_check(self.facts.version),
+            ddl_lock_timeout.as_millis(),
+            if self.facts.version >= 170_000 { "; set local transaction_timeout = 0" } else { "" },
+        );
+        self.execute(&begin).await
+    }
+
+    pub(crate) async fn fence(
+        &mut self,
+        row: &LedgerRow,
+        took: Option<Duration>,
+    ) -> Result<(), WorkError> {
+        let insert = bound(sql::insert_ledger(&self.facts.prefix()))
+            .bind(row.revision.clone())
+            .bind(row.parents.clone())
+            .bind(row.tag.clone())
+            .bind(row.title.clone())
+            .bind(row.checksum.clone())
+            .bind(row.up.clone())
+            .bind(row.down.clone())
+            .bind("upgrade")
+            .bind(took.map(milliseconds))
+            .bind(self.address.runner.host.clone())
+            .bind(TOOL);
+        self.bound(insert).await
+    }
+
+    pub(crate) async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
+        let found = rows(&mut self.worker, sql::recorded(&self.facts.prefix())).await?;
+        Ok(found.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
+        let Self { address, key, terms, keeper, worker, .. } = self;
+        let work = run(worker, sql.to_owned());
+        guarded(address, *key, terms, keeper, work).await
+    }
+
+    async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
+        let Self { address, key, terms, keeper, worker, .. } = self;
+        let work = async { query.execute(worker).await.map(drop).map_err(DbError::from_request) };
+        guarded(address, *key, terms, keeper, work).await
+    }
+
+    pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
+        let prefix = self.facts.prefix();
+        let time = bound(sql::time_ledger(&prefix))
+            .bind(entry.subject.clone())
+            .bind(milliseconds(entry.took));
+        self.bound(time).await?;
+        self.add_entry(entry).await
+    }
+
+    async fn add_entry(&mut self, entry: &Entry) -> Result<(), WorkError> {
+        let insert = bound(sql::insert_history(&self.facts.prefix()))
+            .bind(entry.event.name())
+            .bind(entry.subject.clone())
+            .bind(entry.heads.clone())
+            .bind(milliseconds(entry.took))
+            .bind(self.address.runner.host.clone())
+            .bind(self.address.runner.id.clone())
+            .bind(TOOL);
+        self.bound(insert).await
+    }
+
+    pub(crate) async fn commit(&mut self) -> Result<(), WorkError> {
+        self.execute("commit").await
+    }
+
+    pub(crate) async fn rollback(&mut self) {
+        // A connection that does not answer is gone, and its transaction with it.
+        let _ = tokio::time::timeout(REACH, run(&mut self.worker, "rollback".to_owned())).await;
+    }
+
+    pub(crate) async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
+        let name = self.address.application_name(&self.key.short(), "worker");
+        let mut pause = crate::pause::Pause::new(
+            Duration::from_millis(100),
+            Duration::from_secs(2),
+            self.terms.lock_timeout,
+        );
+        loop {
+            let asked = async {
+                let mut connection = self.address.connect(&self.key.short(), "settle").await?;
+                let query = format!(
+                    "select count(*), (select count(*) from {}{} where revision = {}) \
+                     from pg_stat_activity a where a.application_name = {} and exists (\
+                       select from pg_locks l where l.pid = a.pid \
+                       and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')",
+                    self.facts.prefix(),
+                    sql::LEDGER,
+                    literal(revision),
+                    literal(&name),
+                );
+                let found = rows(&mut connection, query).await?;
+                goodbye(connection).await;
+                let row = found.first().ok_or_else(|| DbError::Ledger("no answer".to_owned()))?;
+                Ok::<(i64, i64), DbError>((cell(row, 0)?, cell(row, 1)?))
+            };
+            let error = tokio::select! {
+                signal = self.terms.signals.raised() => return Err(WorkError::stopped(signal)),
+                answer = asked => match answer {
+                    Ok((0, recorded)) => {
+                        // The old connection is of no use for what comes next.
+                        self.worker = self.address.connect(&self.key.short(), "worker").await?;
+                        return Ok(recorded > 0);
+                    }
+                    Ok(_) => DbError::Slow(pause.elapsed()),
+                    Err(error) => error,
+                },
+            };
+            let Some(next) = pause.next() else { return Err(error.into()) };
+            self.terms.sleep(next).await?;
+        }
+    }
+
+    pub(crate) async fn record(&mut self, entry: &Entry) -> Result<(), WorkError> {
+        self.begin(self.terms.lock_timeout).await?;
+        self.add_entry(entry).await?;
+        self.commit().await
+    }
+
+    pub(crate) async fn journal(&mut self, revision: &str) -> Result<Vec<Journalled>, WorkError> {
+        let query = sql::journal(&self.facts.prefix()).replace("$1", &literal(revision));
+        let found = rows(&mut self.worker, query).await?;
+        let line = |row| -> Result<_, DbError> {
+            Ok(Journalled {
+                statement: cell(row, 0)?,
+                checksum: cell(row, 1)?,
+                done: cell(row, 2)?,
+            })
+        };
+        Ok(found.iter().map(line).collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) async fn started(
+        &mut self,
+        revision: &str,
+        line: &Journalled,
+    ) -> Result<(), WorkError> {
+        self.begin(self.terms.lock_timeout).await?;
+        let insert = bound(sql::journal_started(&self.facts.prefix()))
+            .bind(revision.to_owned())
+            .bind(line.statement)
+            .bind(line.checksum.clone());
+        self.bound(insert).await?;
+        self.commit().await
+    }
+
+    /// One request that no signal breaks off: it is how an interrupted statement is written down.
+    pub(crate) async fn ended(
+        &mut self,
+        revision: &str,
+        statement: i32,
+        done: bool,
+    ) -> Result<(), WorkError> {
+        let prefix = self.facts.prefix();
+        let sql = if done {
+            sql::journal_done(&prefix, "clock_timestamp()")
+        } else {
+            sql::journal_undone(&prefix)
+        };
+        let sql = sql.replace("$1", &literal(revision)).replace("$2", &statement.to_string());
+        match tokio::time::timeout(REACH, run(&mut self.worker, sql)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(DbError::Slow(REACH).into()),
+        }
+    }
+
+    pub(crate) async fn complete(
+        &mut self,
+        row: &LedgerRow,
+        entry: &Entry,
+    ) -> Result<(), WorkError> {
+        self.begin(self.terms.lock_timeout).await?;
+        self.fence(row, Some(entry.took)).await?;
+        let forget = sql::journal_forget(&self.facts.prefix());
+        self.bound(bound(forget).bind(row.revision.clone())).await?;
+        self.add_entry(entry).await?;
+        self.commit().await
+    }
+
+    pub(crate) async fn index_state(
+        &mut self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+    ) -> Result<IndexState, WorkError> {
+        let query = format!(
+            "select i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid \
+             join pg_class t on t.oid = i.indrelid \
+             where c.relname = {} and t.oid = to_regclass({})",
+            literal(name),
+            literal(&qualified(schema, table)),
+        );
+        Ok(match rows(&mut self.worker, query).await?.first() {
+            None => IndexState::Absent,
+            Some(row) if cell(row, 0)? => IndexState::Valid,
+            Some(_) => IndexState::Invalid,
+        })
+    }
+
+    pub(crate) async fn drop_index(
+        &mut self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+    ) -> Result<(), WorkError> {
+        // An index lives in the schema of its table, which the search path decides where the
+        // script does not.
+        let query = format!(
+            "select n.nspname::text from pg_class t join pg_namespace n on n.oid = t.relnamespace \
+             where t.oid = to_regclass({})",
+            literal(&qualified(schema, table)),
+        );
+        let found = rows(&mut self.worker, query).await?;
+        let Some(row) = found.first() else { return Ok(()) };
+        let schema: String = cell(row, 0)?;
+        self.execute(&format!("drop index concurrently {}", qualified(Some(&schema), name))).await
+    }
+
+    pub(crate) async fn unless_lost<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, WorkError> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            why = self.keeper.lost() => Err(WorkError::LockLost(why)),
+        }
+    }
+
+    pub(crate) async fn release(self) {
+        goodbye(self.worker).await;
+        self.keeper.release().await;
+    }
+}
+
+/// Waits for `work`, and has the server cancel it if a signal comes or the lock is lost.
+async fn guarded(
+    address: &Address,
+    key: Key,
+    terms: &Terms,
+    keeper: &Keeper,
+    work: impl Future<Output = Result<(), DbError>>,
+) -> Result<(), WorkError> {
+    // What has not begun need not be cancelled.
+    if let Some(signal) = terms.signals.noticed() {
+        return Err(WorkError::Stopped { signal, outcome: Outcome::Undone });
+    }
+    tokio::pin!(work);
+    let reason = tokio::select! {
+        biased;
+        done = &mut work => return done.map_err(WorkError::Db),
+        signal = terms.signals.raised() => Reason::Signal(signal),
+        why = keeper.lost() => Reason::LockLost(why),
+    };
+    let cancelling = async {
+        let by_keeper = tokio::time::timeout(REACH, keeper.cancel()).await;
+        if !by_keeper.unwrap_or(false) {
+            // Without a keeper a new connection does it, if there is one to be had.
+            let name = address.application_name(&key.short(), "worker");
+            let anew = async {
+                if let Ok(mut connection) = address.connect(&key.short(), "cancel").await {
+                    let _ = run(&mut connection, cancel_by_name(&name)).await;
+                    goodbye(connection).await;
+                }
+            };
+            let _ = tokio::time::timeout(REACH, anew).await;
+        }
+        std::future::pending().await
+    };
+    let ended = tokio::time::timeout(CANCELLED, async {
+        tokio::select! {
+            ended = &mut work => ended,
+            never = cancelling => never,
+        }
+    })
+    .await;
+    let outcome = match ended {
+        Ok(Ok(())) => Outcome::Done,
+        Ok(Err(error)) if !error.is_unanswered() => Outcome::Undone,
+        Ok(Err(_)) | Err(_) => Outcome::Open,
+    };
+    Err(match reason {
+        Reason::Signal(signal) => WorkError::Stopped { signal, outcome },
+        Reason::LockLost(why) => WorkError::LockLost(why),
+    })
+}
+
+/// Why a statement is cancelled.
+enum Reason {
+    Signal(Signal),
+    LockLost(String),
+}
+
+fn qualified(schema: Option<&str>, name: &str) -> String {
+    match schema {
+        Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
+        None => quoted(name),
+    }
+}
+
+fn milliseconds(took: Duration) -> i64 {
+    i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
+}

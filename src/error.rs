@@ -1,0 +1,166 @@
+//! Why prelaunch ends without a server: one enum for each stage, wrapped here, and the table of
+//! exit codes.
+//!
+//! [`Error::stage`] and [`Error::exit_code`] only delegate. `Display` says one level; whoever
+//! prints an error prints its chain, once.
+
+use std::io;
+
+use crate::{
+    apply::ApplyError,
+    config::ConfigErrors,
+    db::{DbError, WorkError},
+    exec::{ExecError, run_as::RunAsError},
+    files::ChainError,
+    lock::LockError,
+    plan::Refusal,
+    reindex::DelegateError,
+    signals::Signal,
+    stage::Stage,
+    wait::WaitError,
+};
+
+/// The table of exit codes; the README and `--help` are held against it.
+pub const EXIT_CODES: &[(&str, &str)] = &[
+    ("0", "ready"),
+    ("1", "unexpected: a bug, please report it"),
+    ("2", "usage"),
+    ("10", "configuration"),
+    ("11", "a dependency did not answer in time, or was lost"),
+    (
+        "12",
+        "the database refused us (authentication, missing database, rights), or is corrupt, full or read-only",
+    ),
+    ("13", "the lock was not had in time"),
+    ("14", "a revision failed and was rolled back, or the target was not reached"),
+    ("15", "a non-transactional revision stopped part-way; the next start goes on from there"),
+    ("16", "refused: the database is ahead, a script was changed, or the target lies behind"),
+    ("17", "revisions are pending (`check`), or were not applied in time (`wait`)"),
+    ("18", "the reindex failed"),
+    ("19", "the hook failed (its own code is logged)"),
+    ("20", "the graph or a script is unsound"),
+    ("21", "multiple heads, or the target is unknown"),
+    ("126", "the server, or the user of `RUN_AS`, cannot be run"),
+    ("127", "the server is not found"),
+    ("128+n", "ended by signal n (143 for SIGTERM)"),
+];
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Variables that say what cannot be meant.
+    #[error(transparent)]
+    Config(ConfigErrors),
+    /// Another user could not be had.
+    #[error(transparent)]
+    RunAs(RunAsError),
+    /// Scripts that cannot be used.
+    #[error(transparent)]
+    Chain(ChainError),
+    /// Something does not answer.
+    #[error(transparent)]
+    Wait(WaitError),
+    /// The ledger may not be read.
+    #[error(
+        "role `{role}` may not read the ledger; as its owner: \
+         grant usage on schema {schema} to {role}; \
+         grant select on {schema}.prelaunch_ledger, {schema}.prelaunch_history, \
+         {schema}.prelaunch_journal to {role}"
+    )]
+    Forbidden {
+        /// As whom we came.
+        role: String,
+        /// Where the ledger is.
+        schema: String,
+        /// What the database said.
+        source: DbError,
+    },
+    /// The ledger cannot be read.
+    #[error("cannot read the ledger")]
+    Look(#[source] DbError),
+    /// No lock.
+    #[error(transparent)]
+    Lock(LockError),
+    /// What was looked at is a reason to stop.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// A look under the lock failed.
+    #[error("cannot read the ledger under the lock")]
+    Locked(#[source] WorkError),
+    /// A revision was not applied.
+    #[error(transparent)]
+    Apply(ApplyError),
+    /// All revisions were applied, and yet the target is not reached.
+    #[error(
+        "the target `{target}` was not reached: {pending} revisions are pending although each was \
+         applied; does something else write to `prelaunch_ledger`?"
+    )]
+    Unreached {
+        /// How the target was named.
+        target: String,
+        /// How many are left.
+        pending: usize,
+    },
+    /// The hook failed.
+    #[error(transparent)]
+    Hook(DelegateError),
+    /// The reindex failed.
+    #[error(transparent)]
+    Reindex(DelegateError),
+    /// No server.
+    #[error(transparent)]
+    Exec(ExecError),
+    /// A signal came while nothing had to be undone.
+    #[error("stopped by {}", .signal.name())]
+    Stopped {
+        /// In which stage.
+        stage: Stage,
+        /// Which.
+        signal: Signal,
+    },
+    /// The operating system denies what no program can do without.
+    #[error("cannot set up signals and timers")]
+    Setup(#[source] io::Error),
+}
+
+impl Error {
+    /// In which stage it happened.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Config(_) | Self::RunAs(_) | Self::Chain(_) | Self::Setup(_) => Stage::Configure,
+            Self::Wait(_) => Stage::Wait,
+            Self::Forbidden { .. } | Self::Look(_) => Stage::Look,
+            Self::Lock(_) | Self::Locked(_) => Stage::Lock,
+            Self::Refused(_) => Stage::Plan,
+            Self::Apply(_) | Self::Unreached { .. } | Self::Hook(_) => Stage::Apply,
+            Self::Reindex(_) => Stage::Reindex,
+            Self::Exec(_) => Stage::Exec,
+            Self::Stopped { stage, .. } => *stage,
+        }
+    }
+
+    /// What to exit with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 10,
+            Self::RunAs(_) => 126,
+            Self::Chain(error) => error.exit_code(),
+            Self::Wait(error) => error.exit_code(),
+            Self::Forbidden { .. } => 12,
+            Self::Look(error) if error.is_unanswered() => 11,
+            Self::Look(_) => 12,
+            Self::Lock(error) => error.exit_code(),
+            Self::Refused(refusal) => refusal.exit_code(),
+            Self::Locked(error) => error.exit_code(),
+            Self::Apply(error) => error.exit_code(),
+            Self::Unreached { .. } => 14,
+            Self::Hook(error) => error.exit_code(19),
+            Self::Reindex(error) => error.exit_code(18),
+            Self::Exec(error) => error.exit_code(),
+            Self::Stopped { signal, .. } => signal.exit_code(),
+            Self::Setup(_) => 1,
+        }
+    }
+}

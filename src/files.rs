@@ -1,0 +1,154 @@
+//! Reads what the image brings: the directory of scripts, and small files that hold values.
+//!
+//! Every error names the path. Scripts are read in the order of their names, so that the
+//! same image gives the same graph everywhere.
+#![expect(clippy::disallowed_methods, reason = "this file is where files are read")]
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    engine::Engine,
+    graph::{Graph, GraphFault, TargetError, revision::RevisionId, target::Target},
+    script::{Direction, Script, ScriptFault, Statement},
+};
+
+/// Where scripts are looked for when `MIGRATIONS_DIR` is not set, in this order.
+pub const DEFAULT_DIRECTORIES: [&str; 2] = ["migrations", "/migrations"];
+
+/// What the image brings, and where it wants the database to be.
+#[derive(Debug)]
+pub struct Chain {
+    /// How the revisions follow each other.
+    pub graph: Graph,
+    /// The script of each.
+    pub scripts: BTreeMap<RevisionId, Script>,
+    /// What is to be reached.
+    pub target: Vec<RevisionId>,
+    /// How the target was named.
+    pub target_text: String,
+    /// The engine that decides which sections are in use.
+    pub engine: Engine,
+}
+
+/// Why the scripts cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The directory is not there, or cannot be read.
+    #[error("cannot read the directory of scripts `{}`; set MIGRATIONS_DIR", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It has no script: more likely a mistake in a mount than a wish.
+    #[error("`{}` has no `.sql` file; set MIGRATIONS_DIR", path.display())]
+    Empty {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A script cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Scripts that are not well-formed, all of them.
+    #[error("{}", joined(.0))]
+    Scripts(Vec<ScriptFault>),
+    /// Revisions that form no sound graph.
+    #[error("{}", joined(.0))]
+    Graph(Vec<GraphFault>),
+    /// The target is none of this graph's.
+    #[error("MIGRATION_TARGET: {0}")]
+    Target(TargetError),
+}
+
+/// Every fault on the one last line; the first is what people read.
+fn joined<T: ToString>(faults: &[T]) -> String {
+    faults.iter().map(T::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Reads the scripts and resolves the target.
+pub fn load(
+    directory: Option<&Path>,
+    target: &Target,
+    engine: Engine,
+) -> Result<Chain, ChainError> {
+    let directory = directory.map_or_else(default_directory, Path::to_path_buf);
+    let scripts = read_scripts(&directory, engine)?;
+    let revisions = scripts.iter().map(|script| script.revision.clone()).collect();
+    let graph = Graph::new(revisions).map_err(ChainError::Graph)?;
+    let ids = graph.resolve(target).map_err(ChainError::Target)?;
+    let scripts = scripts.into_iter().map(|script| (script.revision.id.clone(), script)).collect();
+    Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine })
+}
+
+fn default_directory() -> PathBuf {
+    let [first, second] = DEFAULT_DIRECTORIES.map(PathBuf::from);
+    if !first.is_dir() && second.is_dir() { second } else { first }
+}
+
+fn read_scripts(directory: &Path, engine: Engine) -> Result<Vec<Script>, ChainError> {
+    let failed = |source| ChainError::Directory { path: directory.to_path_buf(), source };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "sql") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(ChainError::Empty { path: directory.to_path_buf() });
+    }
+    paths.sort();
+    let (mut scripts, mut faults) = (Vec::new(), Vec::new());
+    for path in paths {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ChainError::File { path: path.clone(), source })?;
+        match Script::parse(&path, &text) {
+            Ok(script) if script.serves(engine, Direction::Up) => scripts.push(script),
+            Ok(script) => faults.push(script.missing_section(engine, Direction::Up)),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() { Ok(scripts) } else { Err(ChainError::Scripts(faults)) }
+}
+
+/// A file that holds a value, such as a mounted secret.
+pub fn read_value(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+impl ChainError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Directory { .. } | Self::Empty { .. } => 10,
+            Self::File { .. } | Self::Scripts(_) | Self::Graph(_) => 20,
+            Self::Target(_) => 21,
+        }
+    }
+}
+
+impl Chain {
+    /// The statements of the scripts that are to be applied, in order, or every fault in them.
+    pub fn statements(&self, steps: &[RevisionId]) -> Result<Vec<Vec<Statement>>, ChainError> {
+        let (mut statements, mut faults) = (Vec::new(), Vec::new());
+        for script in steps.iter().filter_map(|id| self.scripts.get(id)) {
+            match script.statements(self.engine, Direction::Up) {
+                Ok(found) => statements.push(found),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(statements) } else { Err(ChainError::Scripts(faults)) }
+    }
+}

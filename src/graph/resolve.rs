@@ -1,0 +1,269 @@
+//! Looks a target up in the graph.
+//!
+//! It promises either the ids that have to be reached, in the order of the graph, or an error that
+//! knows what could have been meant: the merge that is missing, the tag that is spelt otherwise,
+//! the newest release here.
+//!
+//! Surprising: `base` and `LABEL@base` both give an empty list, since nothing has to be reached.
+//! Going *back* to them differs (Alembic leaves the other trees alone for `LABEL@base`), and who
+//! does that must look at the target.
+//!
+//! A bare label is the revision that declares it, as in Alembic; the branch is `LABEL@head`.
+
+use std::ops::Bound;
+
+use super::{
+    Graph,
+    revision::RevisionId,
+    target::{Target, counted_from},
+};
+
+/// Fewer characters of an id are no prefix: Alembic's rule, and short ones soon become ambiguous.
+const SHORTEST_PREFIX: usize = 4;
+
+/// As many ids as a message lists where there may be hundreds.
+const LISTED: usize = 5;
+
+/// Why a target leads nowhere in this graph.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TargetError {
+    /// `head` where there are several, of the graph or of one branch.
+    #[error("{}", multiple_heads(.heads, .label.as_deref()))]
+    MultipleHeads {
+        /// The heads, in order.
+        heads: Vec<RevisionId>,
+        /// The branch, as it was named in the target.
+        label: Option<String>,
+    },
+    /// Nothing here has this name.
+    #[error("no revision, tag or label here is called `{text}`{}", nearest_clause(.nearest.as_deref()))]
+    Unknown {
+        /// The name.
+        text: String,
+        /// The name that was probably meant: the same release spelt otherwise, the last tag
+        /// before a release that has none, or a similar word.
+        nearest: Option<String>,
+    },
+    /// A release that is later than all tags: often the image is older than the target.
+    #[error("no revision here has the tag `{text}`; the newest tag is `{newest}`")]
+    Newer {
+        /// The name.
+        text: String,
+        /// The tag of the latest release.
+        newest: String,
+    },
+    /// A prefix, but shorter than is accepted.
+    #[error("`{text}` is too short to stand for an id; give at least four characters")]
+    ShortPrefix {
+        /// The prefix.
+        text: String,
+    },
+    /// The beginning of several ids.
+    #[error(
+        "`{text}` is the beginning of {} ids, {}; give more characters",
+        candidates.len(),
+        list(candidates, LISTED)
+    )]
+    AmbiguousPrefix {
+        /// The prefix.
+        text: String,
+        /// The ids, sorted.
+        candidates: Vec<RevisionId>,
+    },
+    /// Steps, which the graph alone does not answer.
+    #[error("`{text}` counts steps; name the revision, tag or label itself")]
+    Relative {
+        /// The target as typed.
+        text: String,
+    },
+}
+
+impl Graph {
+    /// The ids that must be reached, in order; empty for `base` and `LABEL@base`, and for `head`
+    /// and `heads` of an empty graph.
+    ///
+    /// `heads` leaves out heads on which another revision depends: that one brings them along.
+    /// Relative targets are an error as yet, `NAME+n` included.
+    pub fn resolve(&self, target: &Target) -> Result<Vec<RevisionId>, TargetError> {
+        match target {
+            Target::Head => one_head(self.heads(), None),
+            Target::Heads => {
+                let mut needed = vec![false; self.len()];
+                for &at in self.nodes.iter().flat_map(|node| &node.dependencies) {
+                    needed[at] = true;
+                }
+                let free = |id: &&RevisionId| !self.by_id.get(*id).is_some_and(|&at| needed[at]);
+                Ok(self.heads().into_iter().filter(free).cloned().collect())
+            }
+            Target::Base => Ok(Vec::new()),
+            // As in Alembic, a bare label is the revision that declares it.
+            Target::Name(text) => match self.find(text) {
+                Ok(at) => Ok(vec![self.id_at(at).clone()]),
+                Err(error) => Err(self.steps_or(error, text)),
+            },
+            Target::LabelHead(label) => self.branch_head(label, self.find(label)?),
+            Target::LabelBase(label) => self.find(label).map(|_| Vec::new()),
+            Target::LabelUp(label, _) => {
+                self.find(label)?;
+                Err(TargetError::Relative { text: target.to_string() })
+            }
+            Target::Up(_) | Target::Down(_) => {
+                Err(TargetError::Relative { text: target.to_string() })
+            }
+        }
+    }
+
+    fn branch_head(&self, label: &str, at: usize) -> Result<Vec<RevisionId>, TargetError> {
+        let mut from = vec![false; self.len()];
+        from[at] = true;
+        let newer = self.newer_marks(&from);
+        let heads = (at..self.len())
+            .filter(|&other| other == at || newer[other])
+            .filter(|&other| self.nodes[other].children.is_empty())
+            .map(|other| self.id_at(other))
+            .collect();
+        one_head(heads, Some(label))
+    }
+
+    /// The revision of a name: id, tag, the one that declares the label, prefix.
+    ///
+    /// The first three cannot contradict each other: that would have been a fault of the graph.
+    fn find(&self, text: &str) -> Result<usize, TargetError> {
+        let exact = self.by_id.get(text).or_else(|| self.by_tag.get(text));
+        if let Some(&at) = exact.or_else(|| self.by_label.get(text)) {
+            return Ok(at);
+        }
+        let from = (Bound::Included(text), Bound::Unbounded);
+        let matches: Vec<(&RevisionId, usize)> = self
+            .by_id
+            .range::<str, _>(from)
+            .take_while(|(id, _)| id.as_str().starts_with(text))
+            .map(|(id, &at)| (id, at))
+            .collect();
+        match *matches {
+            [] => Err(self.unknown(text)),
+            _ if text.chars().count() < SHORTEST_PREFIX => {
+                Err(TargetError::ShortPrefix { text: text.to_owned() })
+            }
+            [(_, at)] => Ok(at),
+            _ => Err(TargetError::AmbiguousPrefix {
+                text: text.to_owned(),
+                candidates: matches.into_iter().map(|(id, _)| id.clone()).collect(),
+            }),
+        }
+    }
+
+    /// A name that nothing has may still be `NAME+n`; if not, the error about the name stands.
+    fn steps_or(&self, error: TargetError, text: &str) -> TargetError {
+        match counted_from(text).map(|name| self.find(name)) {
+            Some(Ok(_)) => TargetError::Relative { text: text.to_owned() },
+            Some(Err(_)) | None => error,
+        }
+    }
+
+    fn unknown(&self, text: &str) -> TargetError {
+        let unknown = |nearest: Option<&str>| TargetError::Unknown {
+            text: text.to_owned(),
+            nearest: nearest.map(str::to_owned),
+        };
+        // Similar digits are another release: releases are compared by number, and only words
+        // and ids by their letters.
+        if let Some(asked) = Release::read(text) {
+            let mut tags: Vec<(Release<'_>, &str)> = self
+                .by_tag
+                .keys()
+                .filter_map(|tag| Release::read(tag).map(|release| (release, tag.as_str())))
+                .collect();
+            tags.sort();
+            let before = tags.iter().rev().find(|(release, _)| *release <= asked);
+            return match (before, tags.last()) {
+                (Some((tagged, newest)), Some((last, _))) if tagged == last && *tagged < asked => {
+                    TargetError::Newer { text: text.to_owned(), newest: (*newest).to_owned() }
+                }
+                (before, _) => unknown(before.map(|&(_, tag)| tag)),
+            };
+        }
+        let similar = self
+            .nodes
+            .iter()
+            .flat_map(|node| {
+                let revision = &node.revision;
+                std::iter::once(revision.id.as_str())
+                    .chain(revision.tag.as_deref())
+                    .chain(revision.labels.iter().map(String::as_str))
+            })
+            .map(|name| (strsim::damerau_levenshtein(text, name), name))
+            // One slip in four characters; more would be guessing.
+            .filter(|(slips, name)| slips * 4 <= name.chars().count())
+            .min_by_key(|&(slips, _)| slips);
+        unknown(similar.map(|(_, name)| name))
+    }
+}
+
+fn one_head(heads: Vec<&RevisionId>, label: Option<&str>) -> Result<Vec<RevisionId>, TargetError> {
+    let heads: Vec<RevisionId> = heads.into_iter().cloned().collect();
+    if heads.len() > 1 {
+        return Err(TargetError::MultipleHeads { heads, label: label.map(str::to_owned) });
+    }
+    Ok(heads)
+}
+
+/// A release as people compare them: `v1.8`, `1.8` and `1.8.0` are one, `1.8-rc1` comes before.
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Release<'a> {
+    numbers: Vec<u64>,
+    is_final: bool,
+    suffix: &'a str,
+}
+
+impl<'a> Release<'a> {
+    /// Numbers with at least one dot between them; without one it may be an id.
+    fn read(text: &'a str) -> Option<Self> {
+        let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (numbers, suffix) = text.split_at(end);
+        let parts = numbers.trim_end_matches('.').split('.');
+        let mut numbers: Vec<u64> = parts.map(str::parse).collect::<Result<_, _>>().ok()?;
+        if numbers.len() < 2 {
+            return None;
+        }
+        while numbers.last() == Some(&0) {
+            numbers.pop();
+        }
+        Some(Self { numbers, is_final: suffix.is_empty(), suffix })
+    }
+}
+
+fn multiple_heads(heads: &[RevisionId], label: Option<&str>) -> String {
+    let count = heads.len();
+    let names = list(heads, usize::MAX);
+    let parents: Vec<&str> = heads.iter().map(RevisionId::as_str).collect();
+    let merge = format!("a revision that `revises: {}`", parents.join(", "));
+    match label {
+        None => format!(
+            "the graph has {count} heads, {names}; \
+             merge them with {merge}, or name one of them, or `heads` for all"
+        ),
+        Some(label) => format!(
+            "branch `{label}` has {count} heads, {names}; \
+             merge them with {merge}, or name one of them"
+        ),
+    }
+}
+
+fn nearest_clause(nearest: Option<&str>) -> String {
+    nearest.map_or_else(
+        || "; check the name, and whether the image is the right one".to_owned(),
+        |name| format!("; the nearest is `{name}`"),
+    )
+}
+
+/// `a`, `b` and `c`, or `a`, `b` and 7 more.
+fn list(ids: &[RevisionId], most: usize) -> String {
+    let mut names: Vec<String> = ids.iter().take(most).map(|id| format!("`{id}`")).collect();
+    let last = match ids.len() - names.len() {
+        0 => names.pop().unwrap_or_default(),
+        more => format!("{more} more"),
+    };
+    if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) }
+}

@@ -1,0 +1,85 @@
+//! Order and ancestry on many graphs, against their definitions.
+
+use std::collections::BTreeSet;
+
+use super::{Graph, Revision, RevisionId, Target, revisions};
+
+/// Marsaglia's xorshift: the same graphs in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end as u64).expect("smaller than `end`")
+    }
+}
+
+/// A root, a revision or a merge, now and then with a dependency, all on smaller numbers.
+fn node(dice: &mut Dice, at: usize) -> String {
+    let mut edge = |one_in: usize, sign: &str| match dice.below(one_in) {
+        0 if at > 0 => format!("{sign}n{}", dice.below(at)),
+        _ => String::new(),
+    };
+    let (parent, second, dependency) = (edge(1, "<-"), edge(5, "+"), edge(4, " ^"));
+    // Every ninth is a root, so that there is a forest.
+    let parents = if at.is_multiple_of(9) { String::new() } else { parent + &second };
+    format!("n{at}{parents}{dependency}")
+}
+
+/// A graph with edges from later to earlier numbers, given in shuffled order.
+fn shuffled(dice: &mut Dice, size: usize) -> Vec<Revision> {
+    let mut nodes: Vec<String> = (0..size).map(|at| node(dice, at)).collect();
+    for at in (1..size).rev() {
+        nodes.swap(at, dice.below(at + 1));
+    }
+    revisions(&nodes.join(";"))
+}
+
+/// The definition: of all that could come next, the first that was given does.
+fn by_definition(given: &[Revision]) -> Vec<RevisionId> {
+    let mut order: Vec<RevisionId> = Vec::new();
+    while order.len() < given.len() {
+        let is_applied = |name: &str| order.iter().any(|id| id.as_str() == name);
+        let next = given.iter().find(|revision| {
+            !is_applied(revision.id.as_str())
+                && revision.parents.iter().all(|parent| is_applied(parent.as_str()))
+                && revision.depends_on.iter().all(|dependency| is_applied(dependency))
+        });
+        order.push(next.expect("a graph without rings").id.clone());
+    }
+    order
+}
+
+#[test]
+fn the_order_is_topological_and_stable() {
+    let mut dice = Dice(0x2545_F491_4F6C_DD1D);
+    for size in 1..60 {
+        let given = shuffled(&mut dice, size);
+        let graph = Graph::new(given.clone()).expect("a sound graph");
+        let order: Vec<RevisionId> = graph.revisions().map(|r| r.id.clone()).collect();
+        assert_eq!(order, by_definition(&given));
+
+        let again = Graph::new(graph.revisions().cloned().collect()).expect("a sound graph");
+        assert!(again.revisions().eq(graph.revisions()), "an order is kept as it is");
+    }
+}
+
+#[test]
+fn ancestors_of_all_heads_are_everything_and_never_newer_than_themselves() {
+    let mut dice = Dice(88_172_645_463_325_252);
+    for size in 1..60 {
+        let graph = Graph::new(shuffled(&mut dice, size)).expect("a sound graph");
+        let everything: BTreeSet<RevisionId> =
+            graph.revisions().map(|revision| revision.id.clone()).collect();
+        assert_eq!(graph.with_ancestors(graph.heads()), everything);
+        let heads = graph.resolve(&Target::Heads).expect("heads are never refused");
+        assert_eq!(graph.with_ancestors(&heads), everything);
+        for id in &everything {
+            let newer = graph.newer_than([id]);
+            assert!(newer.is_disjoint(&graph.with_ancestors([id])), "around `{id}`");
+            assert!(newer.iter().all(|other| graph.with_ancestors([other]).contains(id)));
+        }
+    }
+}

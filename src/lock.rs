@@ -1,0 +1,182 @@
+//! The queue for the lock: one runner per schema and ledger.
+//!
+//! Polled, never waited for inside the database. A runner that waits takes the same look at
+//! each poll, and leaves as soon as that look says that nothing is left to do.
+
+use std::time::Duration;
+
+use tracing::{debug, info};
+
+use crate::{
+    db::{Class, Database, DbError, Holder, Locked, Observed, Terms, WorkError},
+    pause::{Pause, spoken},
+    plan::{Next, Refusal},
+    signals::Signal,
+    stage::Stage,
+};
+
+/// The first pause between polls, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How often the log says that the wait goes on.
+const REMIND: Duration = Duration::from_secs(10);
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another runner had it all the time.
+    #[error(
+        "the {name} was not had within {}{}; if the holder is alive, raise LOCK_TIMEOUT",
+        spoken(*.limit),
+        .holder.as_ref().map(|holder| format!(": held by {holder}")).unwrap_or_default()
+    )]
+    Timeout {
+        /// What the lock is called.
+        name: String,
+        /// `LOCK_TIMEOUT`.
+        limit: Duration,
+        /// Who had it at the last poll.
+        holder: Option<Holder>,
+        /// Why the last poll failed, if it did.
+        source: Option<DbError>,
+    },
+    /// The revisions were not applied by another in time.
+    #[error("no other runner migrated the database within {}: {refusal}", spoken(*.limit))]
+    NotMigrated {
+        /// `LOCK_TIMEOUT`.
+        limit: Duration,
+        /// What is still pending.
+        refusal: Refusal,
+    },
+    /// While waiting, the look became a reason to stop.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The database failed.
+    #[error("cannot take the lock")]
+    Database(#[source] WorkError),
+    /// A signal came.
+    #[error("stopped while waiting for the lock")]
+    Stopped(Signal),
+}
+
+/// How the queue ended.
+#[derive(Debug)]
+pub enum Turn {
+    /// The lock is ours, and there may be work.
+    Ours(Box<Locked>),
+    /// Meanwhile somebody else has done all of it.
+    Unneeded,
+}
+
+/// Queues until the lock is ours or `judge` finds nothing left to do.
+pub async fn acquire(
+    database: Database,
+    terms: Terms,
+    judge: impl Fn(&Observed) -> Next,
+) -> Result<Turn, LockError> {
+    let signals = terms.signals.clone();
+    let mut pause = Pause::new(PAUSES.0, PAUSES.1, terms.lock_timeout);
+    let mut queue = database.queue(terms).await;
+    let mut reported: Option<(Option<Holder>, Duration)> = None;
+    loop {
+        let polled = async {
+            let (observed, holder) = queue.poll().await?;
+            let next = judge(&observed);
+            let ours = next == Next::Work && holder.is_none() && queue.take().await?;
+            Ok::<_, DbError>((next, holder, ours))
+        };
+        let (holder, source) = match signals.or(polled).await.map_err(LockError::Stopped)? {
+            Ok((Next::Work, _, true)) => {
+                info!(stage = %Stage::Lock, event = "locked", lock = queue.name(),
+                      waited = spoken(pause.elapsed()), "has the lock");
+                let entered = queue.enter().await.map_err(LockError::from)?;
+                return Ok(Turn::Ours(Box::new(entered)));
+            }
+            Ok((Next::Work | Next::Await(_), holder, _)) => (holder, None),
+            Ok((Next::Start, ..)) => {
+                queue.leave().await;
+                info!(stage = %Stage::Lock, event = "unneeded", waited = spoken(pause.elapsed()),
+                      "another runner has done the work");
+                return Ok(Turn::Unneeded);
+            }
+            Ok((Next::Refuse(refusal), ..)) => return Err(LockError::Refused(refusal)),
+            Err(error) if error.class() == Class::Transient => (None, Some(error)),
+            Err(error) => return Err(LockError::Database(error.into())),
+        };
+        let Some(next) = pause.next() else {
+            let (name, limit) = (queue.name(), pause.limit());
+            return Err(LockError::Timeout { name, limit, holder, source });
+        };
+        let now = pause.elapsed();
+        let news = reported.as_ref().is_none_or(|(last, at)| {
+            last.as_ref().map(|h| &h.name) != holder.as_ref().map(|h| &h.name)
+                || now - *at >= REMIND
+        });
+        if news {
+            let held_by = holder.as_ref().map(ToString::to_string);
+            let why = source.as_ref().map(ToString::to_string);
+            info!(stage = %Stage::Lock, event = "waiting", lock = queue.name(), holder = held_by,
+                  why, left = spoken(pause.left()), "waits for the lock");
+            reported = Some((holder, now));
+        }
+        signals.or(tokio::time::sleep(next)).await.map_err(LockError::Stopped)?;
+    }
+}
+
+/// Mode `wait`: looks again and again, without any lock, until another has done the work.
+pub async fn await_other(
+    database: &mut Database,
+    terms: &Terms,
+    first: Refusal,
+    judge: impl Fn(&Observed) -> Next,
+) -> Result<(), LockError> {
+    let mut pause = Pause::new(PAUSES.0, PAUSES.1, terms.lock_timeout);
+    let mut refusal = first;
+    info!(stage = %Stage::Lock, event = "awaiting", why = refusal.to_string(),
+          left = spoken(pause.left()), "waits for another runner to migrate");
+    loop {
+        let Some(next) = pause.next() else {
+            return Err(LockError::NotMigrated { limit: pause.limit(), refusal });
+        };
+        terms.signals.or(tokio::time::sleep(next)).await.map_err(LockError::Stopped)?;
+        let looked = terms.signals.or(database.look()).await.map_err(LockError::Stopped)?;
+        match looked.map(|observed| judge(&observed)) {
+            Ok(Next::Start | Next::Work) => {
+                info!(stage = %Stage::Lock, event = "migrated", waited = spoken(pause.elapsed()),
+                      "another runner has migrated the database");
+                return Ok(());
+            }
+            Ok(Next::Await(still)) => refusal = still,
+            Ok(Next::Refuse(refusal)) => return Err(LockError::Refused(refusal)),
+            Err(error) if error.class() == Class::Transient => {
+                debug!(stage = %Stage::Lock, event = "unseen", why = error.to_string(), "cannot look");
+            }
+            Err(error) => return Err(LockError::Database(error.into())),
+        }
+    }
+}
+
+impl From<WorkError> for LockError {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Stopped { signal, .. } => Self::Stopped(signal),
+            other @ (WorkError::Db(_) | WorkError::LockLost(_) | WorkError::ForeignKeys { .. }) => {
+                Self::Database(other)
+            }
+        }
+    }
+}
+
+impl LockError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Timeout { .. } => 13,
+            Self::NotMigrated { .. } => 17,
+            Self::Refused(refusal) => refusal.exit_code(),
+            Self::Database(error) => error.exit_code(),
+            Self::Stopped(signal) => signal.exit_code(),
+        }
+    }
+}

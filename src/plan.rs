@@ -1,0 +1,262 @@
+//! What is to be done, or why not: pure decisions over what the image brings and what the
+//! database remembers.
+//!
+//! Two tables. [`state`] says how the database stands to the image. [`decide`] says what a
+//! run does about it; its arms are the table of modes in the README.
+//! Anyone may compute them to report them; only what was computed under the lock is acted on.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    config::{AutoMigration, DatabaseAhead},
+    db::Observed,
+    files::Chain,
+    graph::revision::RevisionId,
+    look::Look,
+};
+
+/// The revisions to apply, and what they are to be applied on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Plan {
+    /// In the order in which they are applied.
+    pub steps: Vec<RevisionId>,
+    /// What the ledger must hold before the first of them.
+    pub recorded: BTreeSet<String>,
+}
+
+/// How the database stands to the image.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum State {
+    /// The target is reached.
+    Ready,
+    /// Revisions are to be applied.
+    Pending(Plan),
+    /// The database has revisions that this image lacks, and all that the image wants.
+    Ahead {
+        /// The revisions that are unknown here.
+        unknown: Vec<String>,
+    },
+    /// The state itself is a reason to stop.
+    Wrong(Refusal),
+    /// There was no graph to compare with (mode `false` only).
+    Unknown,
+}
+
+/// Why a run goes no further.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// Revisions are pending, and this run is not to apply them.
+    #[error("{} pending: {}", count(.steps.len(), "revision is", "revisions are"), list(.steps))]
+    Pending {
+        /// Which.
+        steps: Vec<String>,
+    },
+    /// The database has revisions that this image lacks.
+    #[error(
+        "the database is ahead: this image lacks {} {}; start the image that brought {}, or set \
+         DATABASE_AHEAD=allow",
+        if .unknown.len() == 1 { "revision" } else { "revisions" }, list(.unknown),
+        if .unknown.len() == 1 { "it" } else { "them" }
+    )]
+    Ahead {
+        /// Which.
+        unknown: Vec<String>,
+    },
+    /// Each side has revisions that the other lacks.
+    #[error(
+        "the database and this image have diverged: the database has {} that this image lacks, \
+         and lacks {}; start an image that has both",
+        list(.unknown), list(.pending)
+    )]
+    Diverged {
+        /// What the image lacks.
+        unknown: Vec<String>,
+        /// What the database lacks.
+        pending: Vec<String>,
+    },
+    /// Scripts were changed after they had been applied.
+    #[error(
+        "{} changed after {} applied: {}; put the text back that was applied, and write a new \
+         revision for what shall be different",
+        if .scripts.len() == 1 { "a script was" } else { "scripts were" },
+        if .scripts.len() == 1 { "it was" } else { "they were" },
+        list(.scripts)
+    )]
+    Changed {
+        /// Their files.
+        scripts: Vec<String>,
+    },
+    /// The target lies behind what is applied.
+    #[error(
+        "the database is newer than the target `{target}`: {} applied after it, and a start \
+         never goes back",
+        was(.newer)
+    )]
+    Newer {
+        /// How the target was named.
+        target: String,
+        /// What is applied beyond it.
+        newer: Vec<String>,
+    },
+    /// A revision was put in below others that are applied already.
+    #[error(
+        "revision {} not applied, but {} that {}; let new revisions follow the head",
+        is(.missing), list(.after), if .after.len() == 1 { "follows it is" } else { "follow are" }
+    )]
+    Gap {
+        /// What was put in.
+        missing: Vec<String>,
+        /// Applied revisions that come after it.
+        after: Vec<String>,
+    },
+}
+
+impl Refusal {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Pending { .. } => 17,
+            Self::Ahead { .. }
+            | Self::Diverged { .. }
+            | Self::Changed { .. }
+            | Self::Newer { .. }
+            | Self::Gap { .. } => 16,
+        }
+    }
+}
+
+/// How the database stands to the image.
+#[must_use]
+pub fn state(chain: &Chain, observed: &Observed) -> State {
+    let recorded: BTreeSet<String> =
+        observed.ledger.iter().map(|row| row.revision.clone()).collect();
+    let knows = |id: &str| chain.graph.get_str(id).is_some();
+    let unknown: Vec<String> = recorded.iter().filter(|id| !knows(id)).cloned().collect();
+
+    let scripts = changed(chain, observed);
+    if !scripts.is_empty() {
+        return State::Wrong(Refusal::Changed { scripts });
+    }
+    if let Some(gap) = gap(chain, &recorded) {
+        return State::Wrong(gap);
+    }
+    let wanted = chain.graph.with_ancestors(&chain.target);
+    let in_order = chain.graph.revisions().map(|revision| &revision.id);
+    let steps: Vec<RevisionId> = in_order
+        .filter(|id| wanted.contains(*id) && !recorded.contains(id.as_str()))
+        .cloned()
+        .collect();
+    let newer: Vec<String> = chain
+        .graph
+        .newer_than(&chain.target)
+        .iter()
+        .filter(|id| recorded.contains(id.as_str()) && !wanted.contains(*id))
+        .map(ToString::to_string)
+        .collect();
+    match (unknown.is_empty(), steps.is_empty(), newer.is_empty()) {
+        (_, _, false) => State::Wrong(Refusal::Newer { target: chain.target_text.clone(), newer }),
+        (true, true, true) => State::Ready,
+        (true, false, true) => State::Pending(Plan { steps, recorded }),
+        (false, true, true) => State::Ahead { unknown },
+        (false, false, true) => State::Wrong(Refusal::Diverged { unknown, pending: texts(&steps) }),
+    }
+}
+
+/// The files whose text is not what was applied.
+fn changed(chain: &Chain, observed: &Observed) -> Vec<String> {
+    let mut files = Vec::new();
+    for row in &observed.ledger {
+        let Some(applied) = &row.checksum else { continue };
+        let Some(script) = chain.scripts.get(row.revision.as_str()) else { continue };
+        if script.checksum(chain.engine).as_str() != applied {
+            files.push(script.revision.place.path.display().to_string());
+        }
+    }
+    files.sort();
+    files
+}
+
+/// What of the graph is missing below applied revisions. Applying it now would be out of order,
+/// and to pass over it would start a server on a schema that lacks it.
+fn gap(chain: &Chain, recorded: &BTreeSet<String>) -> Option<Refusal> {
+    let (mut missing, mut after) = (BTreeSet::new(), BTreeSet::new());
+    for revision in chain.graph.revisions().filter(|one| recorded.contains(one.id.as_str())) {
+        let parents = revision.parents.iter().chain(chain.graph.dependencies(&revision.id));
+        for parent in parents.filter(|parent| !recorded.contains(parent.as_str())) {
+            missing.insert(parent.to_string());
+            after.insert(revision.id.to_string());
+        }
+    }
+    let of = |set: BTreeSet<String>| set.into_iter().collect();
+    (!missing.is_empty()).then(|| Refusal::Gap { missing: of(missing), after: of(after) })
+}
+
+/// What a run does next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// Nothing; become the server.
+    Start,
+    /// Go no further.
+    Refuse(Refusal),
+    /// There is work, for which the lock is needed.
+    Work,
+    /// Another one does the work; look again until it is done.
+    Await(Refusal),
+}
+
+/// The table of modes: what a run does about a look.
+#[must_use]
+pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, look: &Look) -> Next {
+    use AutoMigration::{Check, False, True, Wait};
+    // The off switch promises only the report; a reindex that was asked for is not a migration.
+    let start_or_reindex = if look.reindex.is_empty() { Next::Start } else { Next::Work };
+    match (mode, &look.state) {
+        (False, _) => start_or_reindex,
+        (True | Check | Wait, State::Wrong(refusal)) => Next::Refuse(refusal.clone()),
+        // The hooks of this image are not made for a newer schema.
+        (True | Check | Wait, State::Ahead { unknown }) => match ahead {
+            DatabaseAhead::Refuse => Next::Refuse(Refusal::Ahead { unknown: unknown.clone() }),
+            DatabaseAhead::Allow => start_or_reindex,
+        },
+        (True, State::Pending(_)) => Next::Work,
+        (True, State::Ready) if look.hook => Next::Work,
+        (True | Check | Wait, State::Ready) => start_or_reindex,
+        (Check, State::Pending(plan)) => {
+            Next::Refuse(Refusal::Pending { steps: texts(&plan.steps) })
+        }
+        (Wait, State::Pending(plan)) => Next::Await(Refusal::Pending { steps: texts(&plan.steps) }),
+        // Without a graph a run in these modes has failed before it could look.
+        (True | Check | Wait, State::Unknown) => Next::Start,
+    }
+}
+
+fn texts(ids: &[RevisionId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+/// Names in backticks; of many only the first few, since the line must stay one.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    if names.len() > SHOWN {
+        text.push(format!("{} more", names.len() - SHOWN));
+    }
+    match text.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn was(names: &[String]) -> String {
+    format!("{} {}", list(names), if names.len() == 1 { "was" } else { "were" })
+}
+
+fn is(names: &[String]) -> String {
+    format!("{} {}", list(names), if names.len() == 1 { "is" } else { "are" })
+}

@@ -1,0 +1,258 @@
+//! The flow: configure → wait → look → lock → plan → apply → reindex → exec.
+//!
+//! There is one flow; the modes stop it earlier or go around the lock, none re-implements it.
+
+use std::{process::ExitCode, sync::Arc};
+
+use tracing::{info, warn};
+
+use crate::{
+    apply::{self, ApplyError, Patience},
+    config::{AutoMigration, Config, DatabaseUrl, Reindex, url::Address},
+    db::{Database, DbError, Locked, Observed, Runner, Terms},
+    error::Error,
+    exec::{self, Server},
+    files::{self, Chain, ChainError},
+    lock::{self, Turn},
+    look::{Asked, Look},
+    plan::{self, Next, State},
+    reindex,
+    signals::Signals,
+    stage::Stage,
+    wait,
+};
+
+/// Does everything, and becomes the server if there is one.
+///
+/// Returns the exit code of a run without a server, or of a server that was supervised.
+pub fn run(
+    config: &Config,
+    server: Option<&Server>,
+    signals: &Arc<Signals>,
+) -> Result<ExitCode, Error> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
+    let ready = runtime.block_on(prepare(config, signals));
+    // A look-up of a name may block its thread for long, and must not hold us.
+    runtime.shutdown_background();
+    ready?;
+    match (server, signals.noticed()) {
+        (Some(server), _) => exec::exec(server, config, signals).map_err(Error::Exec),
+        (None, Some(signal)) => Err(Error::Stopped { stage: Stage::Exec, signal }),
+        (None, None) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// All stages but the last.
+async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
+    let chain = configure(config)?;
+    let run = Run { config, chain: chain.as_ref(), signals };
+
+    let runner = Runner::this();
+    let ready = signals
+        .or(wait::until_ready(config, &runner))
+        .await
+        .map_err(|signal| Error::Stopped { stage: Stage::Wait, signal })?;
+    let Some(mut database) = ready.map_err(Error::Wait)? else { return Ok(()) };
+
+    let Some(first) = run.look(&mut database).await? else { return Ok(()) };
+    let since = Some(first.last);
+    match run.decide(&first) {
+        Next::Start => {
+            run.report(&first);
+            database.close().await;
+            Ok(())
+        }
+        Next::Refuse(refusal) => Err(Error::Refused(refusal)),
+        Next::Await(refusal) => {
+            let judge = |observed: &Observed| run.decide(&run.judge(observed, since));
+            let awaited = lock::await_other(&mut database, &run.terms(), refusal, judge).await;
+            database.close().await;
+            awaited.map_err(Error::Lock)
+        }
+        Next::Work => {
+            run.report(&first);
+            run.check_scripts(&first)?;
+            let judge = |observed: &Observed| run.decide(&run.judge(observed, since));
+            match lock::acquire(database, run.terms(), judge).await.map_err(Error::Lock)? {
+                Turn::Unneeded => Ok(()),
+                Turn::Ours(mut locked) => {
+                    let worked = run.work(&mut locked, since).await;
+                    locked.release().await;
+                    worked
+                }
+            }
+        }
+    }
+}
+
+/// The scripts of the image. The off switch does without, if they are unsound or absent.
+fn configure(config: &Config) -> Result<Option<Chain>, Error> {
+    let Some(url) = &config.database else { return Ok(None) };
+    match files::load(config.migrations_dir.as_deref(), &config.target, url.engine()) {
+        Ok(chain) => Ok(Some(chain)),
+        Err(error) => match config.auto_migration {
+            AutoMigration::True | AutoMigration::Check | AutoMigration::Wait => {
+                Err(Error::Chain(error))
+            }
+            AutoMigration::False => {
+                match &error {
+                    // An image without scripts needs none in this mode.
+                    ChainError::Directory { .. } if config.migrations_dir.is_none() => (),
+                    _ => {
+                        warn!(stage = %Stage::Configure, event = "unsound", why = error.to_string(),
+                               "cannot compare the database with the scripts")
+                    }
+                }
+                Ok(None)
+            }
+        },
+    }
+}
+
+/// What stays the same during a run.
+struct Run<'a> {
+    config: &'a Config,
+    chain: Option<&'a Chain>,
+    signals: &'a Arc<Signals>,
+}
+
+impl Run<'_> {
+    fn terms(&self) -> Terms {
+        Terms {
+            lock_timeout: self.config.lock_timeout,
+            beat: self.config.lock_beat,
+            signals: Arc::clone(self.signals),
+        }
+    }
+
+    fn judge(&self, observed: &Observed, since: Option<i64>) -> Look {
+        let asked = Asked {
+            reindex: self.config.reindex.clone(),
+            hook: self.config.after_migrate.is_some(),
+            since,
+        };
+        Look::judge(observed, self.chain, &asked)
+    }
+
+    fn decide(&self, look: &Look) -> Next {
+        plan::decide(self.config.auto_migration, self.config.database_ahead, look)
+    }
+
+    /// The first look. With the off switch it is only for the report, and its failure no reason
+    /// to stop: then there is none.
+    async fn look(&self, database: &mut Database) -> Result<Option<Look>, Error> {
+        let looked = self.signals.or(database.look()).await;
+        let observed = match looked
+            .map_err(|signal| Error::Stopped { stage: Stage::Look, signal })?
+        {
+            Ok(observed) => observed,
+            Err(error)
+                if self.config.auto_migration == AutoMigration::False
+                    && matches!(self.config.reindex, Reindex::False | Reindex::Auto) =>
+            {
+                warn!(stage = %Stage::Look, event = "unseen", why = error.to_string(), "cannot read the ledger");
+                return Ok(None);
+            }
+            Err(error) => return Err(self.unreadable(error, database)),
+        };
+        let look = self.judge(&observed, None);
+        info!(
+            stage = %Stage::Look, event = "looked", heads = look.heads_text(),
+            pending = match &look.state { State::Pending(plan) => plan.steps.len(), _ => 0 },
+            hook = look.hook, reindex = look.reindex.len(), "has looked"
+        );
+        Ok(Some(look))
+    }
+
+    fn unreadable(&self, source: DbError, database: &Database) -> Error {
+        match (self.config.database.as_ref().map(DatabaseUrl::address), source.is_forbidden()) {
+            (Some(Address::Postgres(url)), true) => {
+                Error::Forbidden { role: url.user.clone(), schema: database.schema(), source }
+            }
+            _ => Error::Look(source),
+        }
+    }
+
+    /// Says what is not as it should be where the run goes on all the same.
+    fn report(&self, look: &Look) {
+        let why = match (&look.state, self.config.auto_migration) {
+            (State::Ready | State::Unknown, _) => return,
+            (State::Ahead { unknown }, _) => plan::Refusal::Ahead { unknown: unknown.clone() },
+            (State::Pending(plan), AutoMigration::False) => plan::Refusal::Pending {
+                steps: plan.steps.iter().map(ToString::to_string).collect(),
+            },
+            (State::Wrong(refusal), AutoMigration::False) => refusal.clone(),
+            (State::Pending(_) | State::Wrong(_), _) => return,
+        };
+        warn!(stage = %Stage::Plan, event = "starts_anyway", why = why.to_string(), "starts all the same");
+    }
+
+    /// Faults inside the scripts that are to run come to light before the lock is asked for.
+    fn check_scripts(&self, look: &Look) -> Result<(), Error> {
+        match (&look.state, self.chain) {
+            (State::Pending(plan), Some(chain)) => {
+                chain.statements(&plan.steps).map(drop).map_err(Error::Chain)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is due, under the lock: revisions until the target is reached, hook, reindex.
+    async fn work(&self, locked: &mut Locked, since: Option<i64>) -> Result<(), Error> {
+        let look = self.migrate(locked, since).await?;
+        let heads = look.heads_text();
+        let hooks =
+            (self.config.auto_migration, &look.state) == (AutoMigration::True, &State::Ready);
+        if let (true, true, Some(command)) = (hooks, look.hook, &self.config.after_migrate) {
+            reindex::hook(locked, self.config, command, &heads, self.signals)
+                .await
+                .map_err(Error::Hook)?;
+        }
+        if let Some(command) = &self.config.reindex_command {
+            reindex::reindex(locked, self.config, command, &look.reindex, &heads, self.signals)
+                .await
+                .map_err(Error::Reindex)?;
+        }
+        Ok(())
+    }
+
+    /// Applies until a look finds nothing pending, and gives that look.
+    async fn migrate(&self, locked: &mut Locked, since: Option<i64>) -> Result<Look, Error> {
+        let mut applied = false;
+        loop {
+            let observed = locked.look().await.map_err(Error::Locked)?;
+            let look = self.judge(&observed, since);
+            match self.decide(&look) {
+                Next::Refuse(refusal) | Next::Await(refusal) => {
+                    return Err(Error::Refused(refusal));
+                }
+                Next::Start | Next::Work => (),
+            }
+            let (AutoMigration::True, State::Pending(plan), Some(chain)) =
+                (self.config.auto_migration, &look.state, self.chain)
+            else {
+                return Ok(look);
+            };
+            if applied {
+                let (target, pending) = (chain.target_text.clone(), plan.steps.len());
+                return Err(Error::Unreached { target, pending });
+            }
+            let statements = chain.statements(&plan.steps).map_err(Error::Chain)?;
+            let patience = Patience {
+                ddl_lock_timeout: self.config.ddl_lock_timeout,
+                lock_timeout: self.config.lock_timeout,
+            };
+            match apply::apply(locked, chain, plan, &statements, look.heads.clone(), patience).await
+            {
+                Ok(()) => applied = true,
+                // Each time the ledger has grown, so that this comes to an end.
+                Err(error @ ApplyError::Overtaken { .. }) => warn!(
+                    stage = %Stage::Apply, event = "overtaken", why = error.to_string(),
+                    "somebody works beside us past the lock; looks again"
+                ),
+                Err(error) => return Err(Error::Apply(error)),
+            }
+        }
+    }
+}

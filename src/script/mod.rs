@@ -1,0 +1,219 @@
+//! A script: one revision as one file of SQL, up and down together.
+//!
+//! ```sql
+//! -- fix suggestions type enum values
+//! --
+//! -- revision: 1e629a913727
+//! -- revises: 3fc3c0839959
+//!
+//! -- migrate:up
+//! …
+//! -- migrate:down sqlite
+//! …
+//! ```
+//!
+//! Promises: [`Script::parse`] reports every fault that it can find; what is sent to the engine
+//! is what the file says, byte for byte, cut between statements and nowhere else; line and column
+//! of a [`Statement`] are those in the file.
+//!
+//! Surprising: the section markers are found line by line, before any SQL is read. So a line
+//! `-- migrate:down` inside of a string or a function body ends the section all the same, and the
+//! string is then reported as not closed. And each section is cut into statements by itself: its
+//! last statement needs no semicolon.
+
+mod checksum;
+mod fault;
+mod header;
+mod lexer;
+mod refusals;
+mod sections;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
+
+pub use checksum::Checksum;
+pub use fault::{ScriptFault, ScriptFaultKind};
+pub use statements::{ConcurrentIndex, Statement};
+
+use crate::{
+    engine::Engine,
+    graph::revision::{Place, Revision},
+};
+use fault::Faults;
+
+/// Which way a section leads.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Direction {
+    /// To the revision (`-- migrate:up`).
+    Up,
+    /// Back from it (`-- migrate:down`).
+    Down,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// A part of a script, from below its marker to above the next one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Section {
+    /// Which way it leads.
+    pub direction: Direction,
+    /// The one engine that it serves; `None` serves each.
+    pub engine: Option<Engine>,
+    /// The line of its first line of text in the file, counted from 1.
+    pub line: usize,
+    /// Its text as it stands in the file.
+    pub text: String,
+}
+
+impl Section {
+    fn serves(&self, engine: Engine, direction: Direction) -> bool {
+        self.direction == direction && self.engine.is_none_or(|only| only == engine)
+    }
+}
+
+/// Which search datasets a revision asks to rebuild (`reindex`).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Datasets {
+    /// None.
+    #[default]
+    None,
+    /// Each that is configured.
+    All,
+    /// Those with these names; never empty.
+    Named(BTreeSet<String>),
+}
+
+/// How a script wants to be run, as its header says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// Whether it runs inside one transaction, as it does by default (`transaction`).
+    pub transactional: bool,
+    /// Whether its author says that running it again from the start does no harm (`idempotent`).
+    pub idempotent: bool,
+    /// How long its statements may wait for a lock, instead of the configured time.
+    pub lock_timeout: Option<Duration>,
+    /// What to rebuild after it (`reindex`).
+    pub reindex: Datasets,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { transactional: true, idempotent: false, lock_timeout: None, reindex: Datasets::None }
+    }
+}
+
+/// One file of a graph: a revision, and the SQL that leads to it and back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Script {
+    /// What its header says of its place in the graph.
+    pub revision: Revision,
+    /// What its header says of how to run it.
+    pub settings: Settings,
+    /// Its sections, in the order of the file; at least one.
+    pub sections: Vec<Section>,
+}
+
+impl Script {
+    /// Parses a whole file: its text, with or without a byte order mark, and its path for messages.
+    ///
+    /// The faults come in the order of their lines. The SQL itself is not read yet: see
+    /// [`Script::statements`], since only the caller knows which engine is in use.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<ScriptFault>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut faults = Faults::new(path);
+        let (lines, sections) = sections::cut(text, &mut faults);
+        let header = header::parse(path, &lines, !sections.is_empty(), &mut faults);
+        match (header, faults.into_sorted()) {
+            (Some((revision, settings)), faults) if faults.is_empty() => {
+                Ok(Self { revision, settings, sections })
+            }
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Whether there is a section for this engine and direction.
+    #[must_use]
+    pub fn serves(&self, engine: Engine, direction: Direction) -> bool {
+        self.sections.iter().any(|section| section.serves(engine, direction))
+    }
+
+    /// The fault to report where [`Script::serves`] says no and a section is needed.
+    #[must_use]
+    pub fn missing_section(&self, engine: Engine, direction: Direction) -> ScriptFault {
+        let kind = ScriptFaultKind::MissingSection { engine, direction };
+        ScriptFault { place: self.revision.place.clone(), kind }
+    }
+
+    /// The sections in use, in the order of the file, each ended by a newline: what the ledger
+    /// keeps. Empty where there is none.
+    #[must_use]
+    pub fn text(&self, engine: Engine, direction: Direction) -> String {
+        let mut text = String::new();
+        for section in self.used(engine, direction) {
+            text.push_str(&section.text);
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// The checksum of the up sections in use; what it covers is written at [`Checksum`].
+    #[must_use]
+    pub fn checksum(&self, engine: Engine) -> Checksum {
+        Checksum::of(&self.text(engine, Direction::Up))
+    }
+
+    /// The statements of the sections in use, in the order of the file.
+    ///
+    /// The first fault ends it: something that is not closed, that cannot run where the header
+    /// lets it run, or that only psql understands.
+    pub fn statements(
+        &self,
+        engine: Engine,
+        direction: Direction,
+    ) -> Result<Vec<Statement>, ScriptFault> {
+        let mut all = Vec::new();
+        for section in self.used(engine, direction) {
+            let statements = self.statements_of(engine, section).map_err(|(line, kind)| {
+                let place = Place { path: self.revision.place.path.clone(), line };
+                ScriptFault { place, kind }
+            })?;
+            all.extend(statements);
+        }
+        Ok(all)
+    }
+
+    fn used(&self, engine: Engine, direction: Direction) -> impl Iterator<Item = &Section> {
+        self.sections.iter().filter(move |section| section.serves(engine, direction))
+    }
+
+    /// The statements of one section, or the line in the file and what is wrong there.
+    fn statements_of(
+        &self,
+        engine: Engine,
+        section: &Section,
+    ) -> Result<Vec<Statement>, (usize, ScriptFaultKind)> {
+        let (statements, unclosed) = statements::read(engine, &section.text, section.line);
+        for statement in &statements {
+            if let Some(kind) = refusals::refusal(statement, engine, self.settings.transactional) {
+                return Err((statement.line, kind));
+            }
+        }
+        // Only now: the rows below a `COPY … FROM STDIN` are full of quotes that nothing closes,
+        // and the statement above them is what its author wants to hear about.
+        match unclosed {
+            Some(fault) => Err(fault),
+            None => Ok(statements),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Signals during the work: noticed once, acted on by the stage that is running.
+//!
+//! Handlers, not masks: PID 1 has no default actions, and `execve` resets handlers by itself.
+//! They are installed before anything else and stay until `execve`, so that no instant is
+//! unguarded; whoever becomes the server asks [`Signals::noticed`] last.
+//!
+//! A second signal ends the process at once with 128+n, whatever it is doing: the database
+//! rolls back what was open, and the next run finds out what is left.
+//!
+//! A SIGHUP that was ignored at the start stays ignored: that is what `nohup` asks for.
+
+use std::{
+    future::Future,
+    io,
+    os::unix::net::UnixStream,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use crate::exec::disposition;
+use signal_hook::{
+    SigId,
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag, low_level,
+};
+
+/// A signal that asks prelaunch to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Signal(i32);
+
+impl Signal {
+    /// Its number, as in `kill -15`.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.0
+    }
+
+    /// Its name, as in `SIGTERM`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        low_level::signal_name(self.0).unwrap_or("a signal")
+    }
+
+    /// What a process that it ended exits with: 128 and its number.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        u8::try_from(128 + self.0).unwrap_or(u8::MAX)
+    }
+}
+
+/// The signals noticed since the start.
+#[derive(Debug)]
+pub struct Signals {
+    first: Arc<AtomicUsize>,
+    bell: UnixStream,
+    heard: OnceLock<tokio::net::UnixStream>,
+    actions: Vec<SigId>,
+}
+
+impl Signals {
+    /// Installs the handlers.
+    pub fn install() -> io::Result<Self> {
+        let first = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::new(AtomicBool::new(false));
+        let (bell, rope) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        rope.set_nonblocking(true)?;
+        let mut actions = Vec::new();
+        disposition::remember();
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            if signal == SIGHUP && disposition::ignored_at_start(signal) {
+                continue;
+            }
+            let exit_code = i32::from(Signal(signal).exit_code());
+            let number = usize::try_from(signal).unwrap_or_default();
+            // The order matters: the first signal finds the flag unset and sets it,
+            // the second, whichever it is, finds it set and ends the process.
+            actions.extend([
+                flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&seen))?,
+                flag::register(signal, Arc::clone(&seen))?,
+                flag::register_usize(signal, Arc::clone(&first), number)?,
+                low_level::pipe::register(signal, rope.try_clone()?)?,
+            ]);
+        }
+        Ok(Self { first, bell, heard: OnceLock::new(), actions })
+    }
+
+    /// The signal that came, if one did.
+    #[must_use]
+    pub fn noticed(&self) -> Option<Signal> {
+        match self.first.load(Ordering::SeqCst) {
+            0 => None,
+            number => i32::try_from(number).ok().map(Signal),
+        }
+    }
+
+    /// Stops acting on signals, for somebody else who does from now on. What has been
+    /// noticed stays noticed.
+    pub fn hand_over(&self) {
+        for action in &self.actions {
+            low_level::unregister(*action);
+        }
+    }
+
+    /// Waits for a signal; returns at once if one has come already.
+    pub async fn raised(&self) -> Signal {
+        loop {
+            if let Some(signal) = self.noticed() {
+                return signal;
+            }
+            // The bell is never read, so that it goes on ringing for everyone who asks.
+            let rung = match self.heard() {
+                Ok(bell) => bell.readable().await,
+                Err(fault) => Err(fault),
+            };
+            if rung.is_err() {
+                // Without a bell the flag is still looked at by `noticed`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn heard(&self) -> io::Result<&tokio::net::UnixStream> {
+        if let Some(bell) = self.heard.get() {
+            return Ok(bell);
+        }
+        let bell = tokio::net::UnixStream::from_std(self.bell.try_clone()?)?;
+        Ok(self.heard.get_or_init(|| bell))
+    }
+
+    /// Does `work` unless a signal comes first; then the work is dropped where it stands.
+    ///
+    /// Only for work that leaves nothing behind: what changes the database or has
+    /// children ends itself.
+    pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
+        tokio::select! {
+            biased;
+            signal = self.raised() => Err(signal),
+            done = work => Ok(done),
+        }
+    }
+}

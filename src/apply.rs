@@ -10,7 +10,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -21,7 +20,7 @@ use crate::{
     look::{heads_after, joined},
     pause::{Pause, spoken},
     plan::Plan,
-    script::{Direction, Script, Statement},
+    script::{Checksum, Direction, Script, Statement},
     stage::Stage,
 };
 
@@ -335,7 +334,7 @@ impl Step<'_> {
         let started = Instant::now();
         locked.begin(ddl_lock_timeout).await?;
         locked.fence(row, None).await.map_err(|error| {
-            let overtaken = matches!(&error, WorkError::Db(error) if error.is_duplicate());
+            let overtaken = error.is_duplicate();
             Failed { spot: Some(self.first_spot()), error, overtaken }
         })?;
         let mut expected = self.recorded.clone();
@@ -384,8 +383,11 @@ impl Step<'_> {
         let journal = locked.journal(revision.as_str()).await.map_err(whole)?;
         for (number, statement) in (1..).zip(self.statements) {
             let known = journal.iter().find(|line| line.statement == number);
-            let line =
-                Journalled { statement: number, checksum: digest(&statement.text), done: false };
+            let line = Journalled {
+                statement: number,
+                checksum: Checksum::of(&statement.text).to_string(),
+                done: false,
+            };
             self.one(locked, statement, known, &line).await?;
         }
         let row = self.row(chain);
@@ -394,7 +396,10 @@ impl Step<'_> {
                 WorkError::Db(error) if error.is_duplicate() => {
                     ApplyError::Overtaken { revision: revision.clone() }
                 }
-                _ => whole(source),
+                WorkError::Db(_)
+                | WorkError::Stopped { .. }
+                | WorkError::LockLost(_)
+                | WorkError::ForeignKeys { .. } => whole(source),
             },
         )
     }
@@ -470,9 +475,4 @@ impl Step<'_> {
         ended.map_err(failed)?;
         noted.map_err(failed)
     }
-}
-
-/// The SHA-256 of a statement, in hexadecimal digits.
-fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

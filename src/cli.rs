@@ -1,6 +1,6 @@
 //! The command line: subcommands and flags, no decisions.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt::Write as _};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
@@ -50,7 +50,8 @@ fn tables() -> String {
     let mut text = config::help();
     text.push_str("\nExit codes:\n");
     for (code, meaning) in EXIT_CODES {
-        text.push_str(&format!("  {code:<6} {meaning}\n"));
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "  {code:<6} {meaning}");
     }
     text
 }

@@ -110,7 +110,7 @@ pub async fn acquire(
         let now = pause.elapsed();
         let news = reported.as_ref().is_none_or(|(last, at)| {
             last.as_ref().map(|h| &h.name) != holder.as_ref().map(|h| &h.name)
-                || now - *at >= REMIND
+                || now.saturating_sub(*at) >= REMIND
         });
         if news {
             let held_by = holder.as_ref().map(ToString::to_string);

@@ -42,6 +42,14 @@ pub enum State {
     Unknown,
 }
 
+impl State {
+    /// What is pending; nothing in any other state.
+    #[must_use]
+    pub fn steps(&self) -> &[RevisionId] {
+        if let Self::Pending(plan) = self { &plan.steps } else { &[] }
+    }
+}
+
 /// Why a run goes no further.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
@@ -209,10 +217,10 @@ pub enum Next {
 #[must_use]
 pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, look: &Look) -> Next {
     use AutoMigration::{Check, False, True, Wait};
-    // The off switch promises only the report; a reindex that was asked for is not a migration.
+    // All that the off switch lets happen besides the report: a reindex that was asked for is no
+    // migration.
     let start_or_reindex = if look.reindex.is_empty() { Next::Start } else { Next::Work };
     match (mode, &look.state) {
-        (False, _) => start_or_reindex,
         (True | Check | Wait, State::Wrong(refusal)) => Next::Refuse(refusal.clone()),
         // The hooks of this image are not made for a newer schema.
         (True | Check | Wait, State::Ahead { unknown }) => match ahead {
@@ -221,13 +229,26 @@ pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, look: &Look) -> Next {
         },
         (True, State::Pending(_)) => Next::Work,
         (True, State::Ready) if look.hook => Next::Work,
-        (True | Check | Wait, State::Ready) => start_or_reindex,
+        (False, _) | (True | Check | Wait, State::Ready) => start_or_reindex,
         (Check, State::Pending(plan)) => {
             Next::Refuse(Refusal::Pending { steps: texts(&plan.steps) })
         }
         (Wait, State::Pending(plan)) => Next::Await(Refusal::Pending { steps: texts(&plan.steps) }),
         // Without a graph a run in these modes has failed before it could look.
         (True | Check | Wait, State::Unknown) => Next::Start,
+    }
+}
+
+/// What a run that starts all the same passes over, and says so.
+#[must_use]
+pub fn passed_over(mode: AutoMigration, state: &State) -> Option<Refusal> {
+    use AutoMigration::{Check, False, True, Wait};
+    match (mode, state) {
+        (_, State::Ahead { unknown }) => Some(Refusal::Ahead { unknown: unknown.clone() }),
+        (False, State::Pending(plan)) => Some(Refusal::Pending { steps: texts(&plan.steps) }),
+        (False, State::Wrong(refusal)) => Some(refusal.clone()),
+        (_, State::Ready | State::Unknown)
+        | (True | Check | Wait, State::Pending(_) | State::Wrong(_)) => None,
     }
 }
 

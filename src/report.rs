@@ -6,7 +6,9 @@
 //! is written there: it would be shown when the server fails later.
 #![expect(clippy::disallowed_methods, reason = "writes the termination log; ends after a panic")]
 
-use std::{error::Error as StdError, fmt, io::IsTerminal as _, io::Write as _, path::Path};
+use std::{
+    error::Error as StdError, fmt, fmt::Write as _, io::IsTerminal as _, io::Write as _, path::Path,
+};
 
 use serde_json::json;
 use tracing::{Event, Level, Subscriber, field::Field, field::Visit, level_filters::LevelFilter};
@@ -178,7 +180,8 @@ impl Line {
             name => {
                 let quoted = value.is_empty() || value.contains([' ', '"', '=', '\n']);
                 let value = if quoted { format!("{value:?}") } else { value };
-                self.fields.push_str(&format!(" {name}={value}"));
+                // Writing to a `String` cannot fail.
+                let _ = write!(self.fields, " {name}={value}");
             }
         }
     }

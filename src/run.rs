@@ -96,13 +96,11 @@ fn configure(config: &Config) -> Result<Option<Chain>, Error> {
                 Err(Error::Chain(error))
             }
             AutoMigration::False => {
-                match &error {
-                    // An image without scripts needs none in this mode.
-                    ChainError::Directory { .. } if config.migrations_dir.is_none() => (),
-                    _ => {
-                        warn!(stage = %Stage::Configure, event = "unsound", why = error.to_string(),
-                               "cannot compare the database with the scripts")
-                    }
+                // An image without scripts needs none in this mode.
+                let absent = matches!(error, ChainError::Directory { .. });
+                if !(absent && config.migrations_dir.is_none()) {
+                    warn!(stage = %Stage::Configure, event = "unsound", why = error.to_string(),
+                          "cannot compare the database with the scripts");
                 }
                 Ok(None)
             }
@@ -159,7 +157,7 @@ impl Run<'_> {
         let look = self.judge(&observed, None);
         info!(
             stage = %Stage::Look, event = "looked", heads = look.heads_text(),
-            pending = match &look.state { State::Pending(plan) => plan.steps.len(), _ => 0 },
+            pending = look.state.steps().len(),
             hook = look.hook, reindex = look.reindex.len(), "has looked"
         );
         Ok(Some(look))
@@ -176,26 +174,18 @@ impl Run<'_> {
 
     /// Says what is not as it should be where the run goes on all the same.
     fn report(&self, look: &Look) {
-        let why = match (&look.state, self.config.auto_migration) {
-            (State::Ready | State::Unknown, _) => return,
-            (State::Ahead { unknown }, _) => plan::Refusal::Ahead { unknown: unknown.clone() },
-            (State::Pending(plan), AutoMigration::False) => plan::Refusal::Pending {
-                steps: plan.steps.iter().map(ToString::to_string).collect(),
-            },
-            (State::Wrong(refusal), AutoMigration::False) => refusal.clone(),
-            (State::Pending(_) | State::Wrong(_), _) => return,
-        };
-        warn!(stage = %Stage::Plan, event = "starts_anyway", why = why.to_string(), "starts all the same");
+        if let Some(why) = plan::passed_over(self.config.auto_migration, &look.state) {
+            warn!(
+                stage = %Stage::Plan, event = "starts_anyway", why = why.to_string(),
+                "starts all the same"
+            );
+        }
     }
 
     /// Faults inside the scripts that are to run come to light before the lock is asked for.
     fn check_scripts(&self, look: &Look) -> Result<(), Error> {
-        match (&look.state, self.chain) {
-            (State::Pending(plan), Some(chain)) => {
-                chain.statements(&plan.steps).map(drop).map_err(Error::Chain)
-            }
-            _ => Ok(()),
-        }
+        let Some(chain) = self.chain else { return Ok(()) };
+        chain.statements(look.state.steps()).map(drop).map_err(Error::Chain)
     }
 
     /// What is due, under the lock: revisions until the target is reached, hook, reindex.

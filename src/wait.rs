@@ -160,7 +160,7 @@ async fn until<T, F: Future<Output = Result<T, ProbeError>>>(
         };
         info!(
             stage = %Stage::Wait, event = "not_ready", what, why = chain(&error), try = pause.tries(),
-            next = spoken(next), left = spoken(pause.left()), "no answer yet"
+            next = spoken(next), left = spoken(grace.as_ref().unwrap_or(&pause).left().min(pause.left())), "no answer yet"
         );
         tokio::time::sleep(next).await;
     }

@@ -92,12 +92,16 @@ impl DbError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Lookup { .. } | Self::Slow(_) | Self::Standby | Self::Lost(_) => Class::Transient,
-            Self::Connect { source, .. } => match source.kind() {
-                // A socket that belongs to somebody else will not change hands.
-                io::ErrorKind::PermissionDenied => Class::Refused,
-                _ => Class::Transient,
-            },
+            // A socket that belongs to somebody else will not change hands.
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Class::Refused
+            }
+            // Not known yet, refused, reset, unreachable, a socket file that is not there yet.
+            Self::Lookup { .. }
+            | Self::Connect { .. }
+            | Self::Slow(_)
+            | Self::Standby
+            | Self::Lost(_) => Class::Transient,
             Self::Server { sqlstate, .. } => class_of_sqlstate(sqlstate),
             Self::Sqlite { code, .. } => match code & 0xff {
                 sqlite::BUSY | sqlite::LOCKED => Class::Transient,
@@ -108,65 +112,68 @@ impl DbError {
         }
     }
 
+    /// Its SQLSTATE, if PostgreSQL said one; else the empty text, which is none.
+    fn sqlstate(&self) -> &str {
+        if let Self::Server { sqlstate, .. } = self { sqlstate } else { "" }
+    }
+
+    /// SQLite's extended result code; else 0, which is no error.
+    fn sqlite_code(&self) -> i32 {
+        if let Self::Sqlite { code, .. } = self { *code } else { 0 }
+    }
+
     /// Whether the statement may be tried again in a new transaction: it gave way to a lock
     /// (`lock_timeout`, a deadlock) or found a SQLite file busy.
     #[must_use]
     pub fn gave_way(&self) -> bool {
-        match self {
-            Self::Server { sqlstate, .. } => matches!(sqlstate.as_str(), "55P03" | "40P01"),
-            Self::Sqlite { code, .. } => matches!(code & 0xff, sqlite::BUSY | sqlite::LOCKED),
-            _ => false,
-        }
+        matches!(self.sqlstate(), "55P03" | "40P01")
+            || matches!(self.sqlite_code() & 0xff, sqlite::BUSY | sqlite::LOCKED)
     }
 
     /// Whether a row with the same key is there already.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
-        match self {
-            Self::Server { sqlstate, .. } => sqlstate == "23505",
-            Self::Sqlite { code, .. } => {
-                matches!(*code, sqlite::CONSTRAINT_PRIMARYKEY | sqlite::CONSTRAINT_UNIQUE)
-            }
-            _ => false,
-        }
+        self.sqlstate() == "23505"
+            || matches!(
+                self.sqlite_code(),
+                sqlite::CONSTRAINT_PRIMARYKEY | sqlite::CONSTRAINT_UNIQUE
+            )
     }
 
     /// Whether a table that was asked for does not exist.
     #[must_use]
     pub(crate) fn is_missing_table(&self) -> bool {
-        matches!(self, Self::Server { sqlstate, .. } if sqlstate == "42P01")
+        self.sqlstate() == "42P01"
     }
 
     /// Whether rights are missing.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Server { sqlstate, .. } if sqlstate == "42501")
+        self.sqlstate() == "42501"
     }
 
     /// Whether the outcome of the request is unknown, because the answer never came.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
-        match self {
-            Self::Lost(_) | Self::Slow(_) | Self::Connect { .. } | Self::Lookup { .. } => true,
-            // The server ends the session: 57P01 admin, 57P02 crash, 57P05 idle; 08 connection.
-            Self::Server { sqlstate, .. } => {
-                sqlstate.starts_with("08")
-                    || matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03" | "57P05")
-            }
-            _ => false,
-        }
+        let broken = matches!(
+            self,
+            Self::Lost(_) | Self::Slow(_) | Self::Connect { .. } | Self::Lookup { .. }
+        );
+        // The server ends the session: 57P01 admin, 57P02 crash, 57P05 idle; 08 connection.
+        broken
+            || self.sqlstate().starts_with("08")
+            || matches!(self.sqlstate(), "57P01" | "57P02" | "57P03" | "57P05")
     }
 
     /// Whether the database as a whole is unfit: full, read-only, corrupt.
     #[must_use]
     pub fn is_unfit(&self) -> bool {
-        match self {
-            // 53100 disk full, 58030 I/O error, 25006 read-only, XX001 and XX002 corrupt.
-            Self::Server { sqlstate, .. } => {
-                matches!(sqlstate.as_str(), "53100" | "58030" | "25006" | "XX001" | "XX002")
-            }
-            Self::Sqlite { code, .. } => matches!(
-                code & 0xff,
+        let nowhere = matches!(self, Self::File { .. } | Self::NoSchema | Self::Ledger(_));
+        // 53100 disk full, 58030 I/O error, 25006 read-only, XX001 and XX002 corrupt.
+        nowhere
+            || matches!(self.sqlstate(), "53100" | "58030" | "25006" | "XX001" | "XX002")
+            || matches!(
+                self.sqlite_code() & 0xff,
                 sqlite::READONLY
                     | sqlite::IOERR
                     | sqlite::CORRUPT
@@ -174,20 +181,18 @@ impl DbError {
                     | sqlite::CANTOPEN
                     | sqlite::NOTADB
                     | sqlite::PERM
-            ),
-            Self::File { .. } | Self::NoSchema | Self::Ledger(_) => true,
-            _ => false,
-        }
+            )
     }
 }
 
 /// PostgreSQL's Appendix A, as far as waiting is concerned.
 fn class_of_sqlstate(sqlstate: &str) -> Class {
     match sqlstate {
-        // Starting up or shutting down; every slot taken; a pooler that has no server yet.
-        "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "55P03" | "40P01" => Class::Transient,
-        // A standby that was asked to write.
-        "25006" => Class::Transient,
+        // Starting up or shutting down; every slot taken; a standby that was asked to write.
+        "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "55P03" | "40P01" | "25006" => {
+            Class::Transient
+        }
+        // A pooler that has no server yet; other resources that come back.
         _ if sqlstate.starts_with("08") || sqlstate.starts_with("53") => Class::Transient,
         // 28P01 and 28000 password, role, pg_hba; 3D000 database; all come true late in compose.
         _ => Class::Refused,
@@ -212,20 +217,18 @@ mod sqlite {
 impl DbError {
     /// What sqlx reports of a request on a connection that is up.
     pub(crate) fn from_request(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => {
-                Self::Lost(Box::new(error))
-            }
-            other => Self::from_any(other),
+        if matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) {
+            return Self::Lost(Box::new(error));
         }
+        Self::from_any(error)
     }
 
     /// What sqlx reports of an attempt to connect to `address`.
     pub(crate) fn from_connect(error: sqlx::Error, address: &str) -> Self {
-        match error {
-            sqlx::Error::Io(source) => Self::Connect { address: address.to_owned(), source },
-            other => Self::from_any(other),
+        if let sqlx::Error::Io(source) = error {
+            return Self::Connect { address: address.to_owned(), source };
         }
+        Self::from_any(error)
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is theirs, and open")]

@@ -268,6 +268,12 @@ impl WorkError {
         }
     }
 
+    /// Whether a row with the same key is there already: somebody else was here.
+    #[must_use]
+    pub(crate) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Db(error) if error.is_duplicate())
+    }
+
     /// The signal that ended it, if one did.
     #[must_use]
     pub fn signal(&self) -> Option<Signal> {
@@ -309,7 +315,7 @@ pub enum Database {
 #[derive(Debug)]
 pub enum Queue {
     /// Polls the advisory lock.
-    Postgres(postgres::Queue),
+    Postgres(Box<postgres::Queue>),
     /// Polls the file lock.
     Sqlite(sqlite::Queue),
 }
@@ -318,7 +324,7 @@ pub enum Queue {
 #[derive(Debug)]
 pub enum Locked {
     /// Keeper and worker.
-    Postgres(postgres::Locked),
+    Postgres(Box<postgres::Locked>),
     /// The lock file and one connection.
     Sqlite(sqlite::Locked),
 }
@@ -375,7 +381,7 @@ impl Database {
     /// Gets in line for the lock.
     pub async fn queue(self, terms: Terms) -> Queue {
         match self {
-            Self::Postgres(session) => Queue::Postgres(session.queue(terms).await),
+            Self::Postgres(session) => Queue::Postgres(Box::new(session.queue(terms).await)),
             Self::Sqlite(session) => Queue::Sqlite(session.queue(terms).await),
         }
     }
@@ -395,21 +401,27 @@ impl Queue {
 
     /// One try to have the lock, without waiting; true if it is ours.
     pub async fn take(&mut self) -> Result<bool, DbError> {
-        each!(Self, self, queue => queue.take().await)
+        match self {
+            Self::Postgres(queue) => queue.take().await,
+            Self::Sqlite(queue) => queue.take(),
+        }
     }
 
     /// Turns the lock that was taken into the right to work. Waits until nothing that an
     /// earlier runner left behind is running.
     pub async fn enter(self) -> Result<Locked, WorkError> {
         match self {
-            Self::Postgres(queue) => queue.enter().await.map(Locked::Postgres),
+            Self::Postgres(queue) => queue.enter().await.map(Box::new).map(Locked::Postgres),
             Self::Sqlite(queue) => queue.enter().await.map(Locked::Sqlite),
         }
     }
 
     /// Leaves the queue.
     pub async fn leave(self) {
-        each!(Self, self, queue => queue.leave().await);
+        match self {
+            Self::Postgres(queue) => queue.leave().await,
+            Self::Sqlite(queue) => queue.leave(),
+        }
     }
 }
 

@@ -105,7 +105,7 @@ impl Queue {
             Session { path: self.path.clone(), runner: self.runner.clone(), connection: None };
         let observed = session.look().await;
         session.close().await;
-        let holder = if self.take().await? { None } else { Some(self.holder()) };
+        let holder = if self.take()? { None } else { Some(self.holder()) };
         Ok((observed?, holder))
     }
 
@@ -122,7 +122,7 @@ impl Queue {
     }
 
     /// The lock of a file is had or not had at once, and polling has taken it already.
-    pub(crate) async fn take(&mut self) -> Result<bool, DbError> {
+    pub(crate) fn take(&mut self) -> Result<bool, DbError> {
         if self.lock.is_some() {
             return Ok(true);
         }
@@ -150,7 +150,7 @@ impl Queue {
         }
     }
 
-    pub(crate) async fn leave(self) {
+    pub(crate) fn leave(self) {
         drop(self.lock);
     }
 
@@ -495,7 +495,7 @@ async fn observe_within(connection: &mut SqliteConnection) -> Result<(Observed, 
     for row in rows(connection, sql::look("", tables, None)).await? {
         let (what, name): (String, String) = (cell(&row, 0)?, cell(&row, 1)?);
         let (detail, extra): (Option<String>, Option<String>) = (cell(&row, 2)?, cell(&row, 3)?);
-        observed.add(&what, name, detail.unwrap_or_default(), extra, cell(&row, 4)?)?;
+        observed.add(&what, name, &detail.unwrap_or_default(), extra, cell(&row, 4)?)?;
     }
     Ok((observed, tables))
 }

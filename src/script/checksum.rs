@@ -26,7 +26,7 @@ pub struct Checksum(String);
 
 impl Checksum {
     /// From the sections in use, joined.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let blanks = [' ', '\t', '\u{b}', '\u{c}', '\r'];
         let mut hash = Sha256::new();
         let lines = text.split('\n').map(|line| line.trim_end_matches(blanks));

@@ -48,18 +48,20 @@ impl Key {
     /// The `select` that names the holder, in the columns of the look.
     ///
     /// `pg_locks` shows a key of 64 bits as two halves, and `objsubid` 1. The statement that
-    /// is shown is the worker's of the same run; constants are cut out of it, since they
-    /// may be secrets, and everything from the first dollar quote on.
+    /// is shown is what the worker of the same run executes of its script, up to the first
+    /// constant: that may be a secret.
     fn holder(self) -> String {
         format!(
             "select 'holder', k.application_name, \
-               left(regexp_replace(split_part(w.query, '$', 1), '''[^'']*''', '''…''', 'g'), 200), \
+               left(regexp_replace(regexp_replace(w.query, '[[:space:]]+', ' ', 'g'), \
+                                   '[''$].*', '…'), 200), \
                to_char(k.xact_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
                k.pid::bigint \
              from pg_locks l join pg_stat_activity k on k.pid = l.pid \
              left join lateral (\
                select a.query from pg_stat_activity a \
-               where a.state <> 'idle' and a.application_name = \
+               where a.state <> 'idle' and position('prelaunch_' in a.query) = 0 \
+                 and a.application_name = \
                  replace(k.application_name, ':keeper:', ':worker:') limit 1\
              ) w on true \
              where l.locktype = 'advisory' and l.granted and l.objsubid = 1 \

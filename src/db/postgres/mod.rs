@@ -301,7 +301,7 @@ fn read(found: &[PgRow]) -> Result<(Observed, Option<Holder>), DbError> {
         if what == "holder" {
             holder = Some(Holder { name, pid: seq, since: extra, statement: detail });
         } else {
-            observed.add(&what, name, detail.unwrap_or_default(), extra, seq)?;
+            observed.add(&what, name, &detail.unwrap_or_default(), extra, seq)?;
         }
     }
     Ok((observed, holder))
@@ -331,14 +331,14 @@ impl Observed {
         &mut self,
         what: &str,
         name: String,
-        detail: String,
+        detail: &str,
         extra: Option<String>,
         seq: Option<i64>,
     ) -> Result<(), DbError> {
         let success = |event| Success {
             event,
             subject: name.clone(),
-            heads: detail.clone(),
+            heads: detail.to_owned(),
             seq: seq.unwrap_or_default(),
         };
         match what {

@@ -126,7 +126,8 @@ pub enum ApplyError {
     },
     /// The tables of prelaunch could not be created or read.
     #[error(
-        "cannot create the tables `prelaunch_ledger`, `prelaunch_history` and `prelaunch_journal`"
+        "cannot create the tables `prelaunch_ledger`, `prelaunch_history` and `prelaunch_journal`; \
+         the migrating role must be allowed to create tables"
     )]
     Tables(#[source] WorkError),
     /// Another runner applied the same revision beside us, past the lock: not an end, a reason

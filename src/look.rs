@@ -181,3 +181,6 @@ pub fn heads_after(
     after.insert(revision.to_string());
     after
 }
+
+#[cfg(test)]
+mod tests;

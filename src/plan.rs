@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    config::{AutoMigration, DatabaseAhead},
+    config::{AutoMigration, DatabaseAhead, Reindex},
     db::Observed,
     files::Chain,
     graph::revision::RevisionId,
@@ -239,6 +239,18 @@ pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, look: &Look) -> Next {
     }
 }
 
+/// What of `REINDEX_DATASETS` counts in a mode: pods that only check or wait leave the work to
+/// others, and what is due by revisions is a part of migrating.
+#[must_use]
+pub fn reindex_in(mode: AutoMigration, asked: &Reindex) -> Reindex {
+    match (mode, asked) {
+        (AutoMigration::Check | AutoMigration::Wait, _) | (AutoMigration::False, Reindex::Auto) => {
+            Reindex::False
+        }
+        (AutoMigration::True | AutoMigration::False, asked) => asked.clone(),
+    }
+}
+
 /// What a run that starts all the same passes over, and says so.
 #[must_use]
 pub fn passed_over(mode: AutoMigration, state: &State) -> Option<Refusal> {
@@ -281,3 +293,6 @@ fn was(names: &[String]) -> String {
 fn is(names: &[String]) -> String {
     format!("{} {}", list(names), if names.len() == 1 { "is" } else { "are" })
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -49,7 +49,11 @@ impl DelegateError {
                 ChildError::Stopped { signal, .. } => signal.exit_code(),
                 ChildError::Unlocked { source, .. } => source.exit_code(),
             },
-            Self::Record { source, .. } => source.exit_code(),
+            // The command is done; what is missing is a right.
+            Self::Record { source, .. } => match source.exit_code() {
+                14 => 12,
+                other => other,
+            },
         }
     }
 

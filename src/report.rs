@@ -34,6 +34,9 @@ use crate::{
 /// What Kubernetes takes of a termination message.
 const TERMINATION_MESSAGE: usize = 4096;
 
+/// Where Kubernetes looks, unless it is told otherwise.
+const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
+
 /// Sets up the log. Only prelaunch's own events are written, and at `debug` what the
 /// PostgreSQL server gives notice of.
 pub fn init(settings: LogSettings) {
@@ -92,8 +95,8 @@ pub fn failure(error: &Error, settings: LogSettings, termination_log: &Path) {
             tracing::error!(stage = %stage, event = "failed", code, "{words}");
         }
     }
-    // Where the file is not there, nobody waits for it; a regular file is only overwritten.
-    if termination_log.exists() {
+    // Kubernetes makes its file before the container starts; one that the user names is made here.
+    if termination_log.exists() || termination_log != Path::new(DEFAULT_TERMINATION_LOG) {
         let _ = std::fs::write(termination_log, termination_message(stage.name(), code, &words));
     }
 }

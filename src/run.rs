@@ -126,7 +126,7 @@ impl Run<'_> {
 
     fn judge(&self, observed: &Observed, since: Option<i64>) -> Look {
         let asked = Asked {
-            reindex: self.config.reindex.clone(),
+            reindex: plan::reindex_in(self.config.auto_migration, &self.config.reindex),
             hook: self.config.after_migrate.is_some(),
             since,
         };
@@ -147,7 +147,8 @@ impl Run<'_> {
             Ok(observed) => observed,
             Err(error)
                 if self.config.auto_migration == AutoMigration::False
-                    && matches!(self.config.reindex, Reindex::False | Reindex::Auto) =>
+                    && plan::reindex_in(AutoMigration::False, &self.config.reindex)
+                        == Reindex::False =>
             {
                 warn!(stage = %Stage::Look, event = "unseen", why = error.to_string(), "cannot read the ledger");
                 return Ok(None);

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 
 use crate::{
     config::{Config, DatabaseUrl, Dependency},
-    db::{Class, Database, DbError, Runner},
+    db::{self, Class, Database, DbError, Runner},
     pause::{Pause, spoken},
     stage::Stage,
 };
@@ -110,7 +110,7 @@ async fn until_connected(
     runner: &Runner,
     limit: Duration,
 ) -> Result<Database, WaitError> {
-    let what = url.to_string();
+    let what = db::address(url);
     until(&what, limit, || async { Database::connect(url, runner).await.map_err(ProbeError::from) })
         .await
 }

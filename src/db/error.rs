@@ -54,6 +54,12 @@ pub enum DbError {
     /// A connection that had been up broke.
     #[error("the connection was lost")]
     Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A pooler gave the keeper a server connection, and none to the worker.
+    #[error(
+        "the pooler has no second server connection for the worker beside the keeper of the lock; \
+         raise its pool size, or give MIGRATION_DATABASE_URL the direct address"
+    )]
+    Pooler(#[source] Box<DbError>),
     /// The directory of a SQLite file, or the file, cannot be used.
     #[error("cannot open {path}")]
     File {
@@ -101,6 +107,7 @@ impl DbError {
             | Self::Connect { .. }
             | Self::Slow(_)
             | Self::Standby
+            | Self::Pooler(_)
             | Self::Lost(_) => Class::Transient,
             Self::Server { sqlstate, .. } => class_of_sqlstate(sqlstate),
             Self::Sqlite { code, .. } => match code & 0xff {
@@ -146,6 +153,11 @@ impl DbError {
         self.sqlstate() == "42P01"
     }
 
+    /// Whether a pooler gave up on finding a server connection for us.
+    pub(crate) fn is_pooler_full(&self) -> bool {
+        self.sqlstate() == "08P01"
+    }
+
     /// Whether rights are missing.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
@@ -157,7 +169,11 @@ impl DbError {
     pub fn is_unanswered(&self) -> bool {
         let broken = matches!(
             self,
-            Self::Lost(_) | Self::Slow(_) | Self::Connect { .. } | Self::Lookup { .. }
+            Self::Lost(_)
+                | Self::Slow(_)
+                | Self::Pooler(_)
+                | Self::Connect { .. }
+                | Self::Lookup { .. }
         );
         // The server ends the session: 57P01 admin, 57P02 crash, 57P05 idle; 08 connection.
         broken

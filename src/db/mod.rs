@@ -289,7 +289,7 @@ impl WorkError {
 pub struct Terms {
     /// How long to wait for the lock, and for what a dead runner left behind.
     pub lock_timeout: Duration,
-    /// How often to see whether the lock is still held.
+    /// How often to see whether the lock is still held; never more often than once a millisecond.
     pub beat: Duration,
     /// Where a signal is noticed.
     pub signals: Arc<Signals>,
@@ -327,6 +327,15 @@ pub enum Locked {
     Postgres(Box<postgres::Locked>),
     /// The lock file and one connection.
     Sqlite(sqlite::Locked),
+}
+
+/// Where a URL leads, for the log: of a SQLite file the path that is meant in the end.
+#[must_use]
+pub fn address(url: &DatabaseUrl) -> String {
+    match url.address() {
+        Address::Postgres(_) => url.to_string(),
+        Address::Sqlite(url) => format!("sqlite:{}", sqlite::resolved(&url.path).display()),
+    }
 }
 
 /// Calls the method of the engine at hand.

@@ -37,10 +37,17 @@ use super::{
     DbError, Entry, Holder, Journalled, LedgerRow, Observed, Outcome, Runner, TOOL, Tables, Terms,
     WorkError, sql,
 };
-use crate::{config::url::SqliteUrl, pause::Pause};
+use crate::{
+    config::url::SqliteUrl,
+    pause::{Pause, spoken},
+    stage::Stage,
+};
 
-/// How long SQLite itself waits for another process; the callers repeat.
+/// How long SQLite itself waits for another process while we work; the callers repeat.
 const BUSY: Duration = Duration::from_millis(50);
+
+/// How long while we only look: dropping a look that waits costs nothing but its thread.
+const BUSY_LOOK: Duration = Duration::from_secs(5);
 
 /// Instructions of SQLite's machine between two looks at the stop flag: some microseconds.
 const PROGRESS: i32 = 10_000;
@@ -66,7 +73,7 @@ impl Session {
     /// A file that does not exist is an empty database, and stays absent.
     pub(super) async fn look(&mut self) -> Result<Observed, DbError> {
         if self.connection.is_none() && self.path.try_exists().unwrap_or(true) {
-            self.connection = Some(open(&self.path, false).await?);
+            self.connection = Some(open(&self.path, false, BUSY_LOOK).await?);
         }
         match &mut self.connection {
             None => Ok(Observed::default()),
@@ -158,7 +165,7 @@ impl Queue {
         let Some(lock) = self.lock else {
             return Err(WorkError::LockLost("it was never taken".to_owned()));
         };
-        let mut worker = open(&self.path, true).await?;
+        let mut worker = open(&self.path, true, BUSY).await?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         worker
@@ -204,7 +211,13 @@ fn bound(sql: String) -> Bound<'static> {
 
 impl Locked {
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
-        let (observed, tables) = observe(&mut self.worker).await?;
+        let mut pause = self.patience();
+        let (observed, tables) = loop {
+            match observe(&mut self.worker).await {
+                Err(error) if error.gave_way() => self.pause(&mut pause, error).await?,
+                looked => break looked?,
+            }
+        };
         self.tables = tables;
         Ok(observed)
     }
@@ -230,27 +243,31 @@ impl Locked {
 
     /// Runs a statement that another process may block, again and again, until the lock timeout.
     async fn patiently(&mut self, sql: &str) -> Result<(), WorkError> {
-        let mut pause = Pause::new(
-            Duration::from_millis(20),
-            Duration::from_millis(500),
-            self.terms.lock_timeout,
-        );
+        let mut pause = self.patience();
         loop {
-            let error = match self.execute(sql).await {
-                Err(WorkError::Db(error)) if error.gave_way() => error,
+            match self.execute(sql).await {
+                Err(WorkError::Db(error)) if error.gave_way() => {
+                    self.pause(&mut pause, error).await?;
+                }
                 other => return other,
-            };
-            let Some(next) = pause.next() else { return Err(error.into()) };
-            if pause.tries() == 1 {
-                tracing::info!(
-                    stage = "apply",
-                    event = "busy",
-                    statement = sql,
-                    "another process uses the SQLite file; waiting for it"
-                );
             }
-            self.terms.sleep(next).await?;
         }
+    }
+
+    fn patience(&self) -> Pause {
+        Pause::new(Duration::from_millis(20), Duration::from_millis(500), self.terms.lock_timeout)
+    }
+
+    /// Waits for whoever uses the file, or gives the error back once the patience has ended.
+    async fn pause(&self, pause: &mut Pause, busy: DbError) -> Result<(), WorkError> {
+        let Some(next) = pause.next() else { return Err(busy.into()) };
+        if pause.tries() == 1 {
+            tracing::info!(
+                stage = %Stage::Apply, event = "busy", why = busy.to_string(),
+                left = spoken(pause.left()), "another process uses the SQLite file; waits for it"
+            );
+        }
+        self.terms.sleep(next).await
     }
 
     pub(crate) async fn fence(
@@ -448,12 +465,12 @@ async fn guarded(
     }
 }
 
-async fn open(path: &Path, create: bool) -> Result<SqliteConnection, DbError> {
+async fn open(path: &Path, create: bool, busy: Duration) -> Result<SqliteConnection, DbError> {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)
         .foreign_keys(false)
-        .busy_timeout(BUSY)
+        .busy_timeout(busy)
         .statement_cache_capacity(0)
         .disable_statement_logging()
         .connect()
@@ -513,7 +530,7 @@ where
 
 /// The absolute path with links followed, so that everybody who means this file has the same
 /// lock file; where the file does not exist yet, its directory is what can be followed.
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     if let Ok(followed) = std::fs::canonicalize(&absolute) {
         return followed;

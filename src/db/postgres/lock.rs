@@ -21,6 +21,7 @@ use super::{Address, DbError, Facts, Locked, facts, goodbye, literal, observe, r
 use crate::{
     db::{Holder, Observed, Terms, WorkError, postgres::cell, sql},
     pause::Pause,
+    stage::Stage,
 };
 
 /// How long the keeper's beat may stay without an answer.
@@ -204,7 +205,13 @@ impl Keeper {
     fn start(connection: PgConnection, terms: &Terms, worker_name: String) -> Self {
         let (requests, inbox) = mpsc::channel(1);
         let (lost, lost_at) = watch::channel(None);
-        let task = tokio::spawn(keep(connection, terms.beat, worker_name, inbox, lost));
+        let task = tokio::spawn(keep(
+            connection,
+            terms.beat.max(Duration::from_millis(1)),
+            worker_name,
+            inbox,
+            lost,
+        ));
         Self { requests, lost: lost_at, task }
     }
 
@@ -305,12 +312,14 @@ impl Locked {
         let mut pause =
             Pause::new(Duration::from_millis(20), Duration::from_secs(1), self.terms.lock_timeout);
         loop {
-            let found = rows(&mut self.worker, query.clone()).await?;
+            let found = rows(&mut self.worker, query.clone()).await.map_err(|error| {
+                if error.is_pooler_full() { DbError::Pooler(Box::new(error)) } else { error }
+            })?;
             let Some(first) = found.first() else { return Ok(()) };
             let (pid, name): (i64, String) = (cell(first, 0)?, cell(first, 1)?);
             if pause.tries() == 0 {
                 tracing::warn!(
-                    stage = "lock",
+                    stage = %Stage::Lock,
                     event = "orphan",
                     pid,
                     name,

@@ -77,7 +77,8 @@ impl Locked {
              set local lock_timeout = {}; set local statement_timeout = 0; \
              set local idle_in_transaction_session_timeout = 0{}",
             client_check(self.facts.version),
-            ddl_lock_timeout.as_millis(),
+            // 0 would be no bound at all; the setting is a number of 31 bits.
+            ddl_lock_timeout.as_millis().clamp(1, 0x7fff_ffff),
             if self.facts.version >= 170_000 { "; set local transaction_timeout = 0" } else { "" },
         );
         self.execute(&begin).await

@@ -138,6 +138,10 @@ fn of_many_names_only_the_first_are_shown() {
     assert_eq!(list(&names[..1]), "`r1`");
 }
 
+/// In the order of the columns below.
+const MODES: [AutoMigration; 4] =
+    [AutoMigration::True, AutoMigration::Check, AutoMigration::Wait, AutoMigration::False];
+
 /// The table of modes, row by row: `true`, `check`, `wait`, `false`.
 #[track_caller]
 fn modes(recorded: &str, ahead: DatabaseAhead, expected: [&str; 4]) {
@@ -151,8 +155,7 @@ fn modes(recorded: &str, ahead: DatabaseAhead, expected: [&str; 4]) {
         Next::Work => "work".to_owned(),
         Next::Await(_) => "await".to_owned(),
     };
-    use AutoMigration::{Check, False, True, Wait};
-    assert_eq!([True, Check, Wait, False].map(said), expected, "{recorded:?} {ahead:?}");
+    assert_eq!(MODES.map(said), expected, "{recorded:?} {ahead:?}");
 }
 
 #[test]
@@ -168,7 +171,6 @@ fn the_table_of_modes_holds() {
 
 #[test]
 fn only_the_modes_that_work_reindex() {
-    use AutoMigration::{Check, False, True, Wait};
     let names = Reindex::Names(vec!["a".to_owned()]);
     for (asked, expected) in [
         (Reindex::All, [true, false, false, true]),
@@ -177,6 +179,6 @@ fn only_the_modes_that_work_reindex() {
         (Reindex::False, [false, false, false, false]),
     ] {
         let counts = |mode| reindex_in(mode, &asked) != Reindex::False;
-        assert_eq!([True, Check, Wait, False].map(counts), expected, "{asked:?}");
+        assert_eq!(MODES.map(counts), expected, "{asked:?}");
     }
 }

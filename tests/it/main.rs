@@ -1,0 +1,39 @@
+//! The tests of prelaunch: the real binary against real databases. Run them with `./test.sh`.
+//!
+//! The test bed:
+//!
+//! - `prelaunch` builds one start of the binary and follows it: [`Prelaunch`](prelaunch::Prelaunch)
+//!   → [`Running`](running::Running) → [`Outcome`](outcome::Outcome)
+//! - `running` a process that has been started: its log lines, signals, its end
+//! - `outcome` how it ended, and what it said, compared in full
+//! - `words` texts as the tests write them: indented literals, and output without what differs from
+//!   run to run
+//! - `database` one empty database for a test, of either engine; `on_both!` runs a test on each
+//! - `postgres`, `sqlite` the engines
+//! - `cluster` a PostgreSQL server of its own, for tests that start, stop or crash it
+//! - `session` a database client that stays connected: holds locks, counts as somebody else
+//!
+//! The tests, by what they claim:
+//!
+//! - `bed` that the test bed itself does what the others take for granted
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by a panic"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are the world around the program: its environment, files and clock"
+)]
+
+mod bed;
+mod cluster;
+mod database;
+mod outcome;
+mod postgres;
+mod prelaunch;
+mod running;
+mod session;
+mod sqlite;
+mod words;

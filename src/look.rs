@@ -10,7 +10,7 @@ use crate::{
     db::{Event, Observed, Success},
     files::Chain,
     graph::revision::RevisionId,
-    plan::{self, State},
+    plan::{self, Due, State},
     script::Datasets,
 };
 
@@ -72,6 +72,12 @@ impl Look {
             heads,
             last: observed.last,
         }
+    }
+
+    /// What is due besides revisions.
+    #[must_use]
+    pub fn due(&self) -> Due {
+        Due { hook: self.hook, reindex: !self.reindex.is_empty() }
     }
 
     /// The heads as one text, as the history keeps them.

@@ -12,7 +12,6 @@ use crate::{
     db::Observed,
     files::Chain,
     graph::revision::RevisionId,
-    look::Look,
 };
 
 /// The revisions to apply, and what they are to be applied on.
@@ -213,14 +212,23 @@ pub enum Next {
     Await(Refusal),
 }
 
-/// The table of modes: what a run does about a look.
+/// What is due besides revisions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Due {
+    /// The hook.
+    pub hook: bool,
+    /// A reindex of anything.
+    pub reindex: bool,
+}
+
+/// The table of modes: what a run does about what it has seen.
 #[must_use]
-pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, look: &Look) -> Next {
+pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, state: &State, due: Due) -> Next {
     use AutoMigration::{Check, False, True, Wait};
     // All that the off switch lets happen besides the report: a reindex that was asked for is no
     // migration.
-    let start_or_reindex = if look.reindex.is_empty() { Next::Start } else { Next::Work };
-    match (mode, &look.state) {
+    let start_or_reindex = if due.reindex { Next::Work } else { Next::Start };
+    match (mode, state) {
         (True | Check | Wait, State::Wrong(refusal)) => Next::Refuse(refusal.clone()),
         // The hooks of this image are not made for a newer schema.
         (True | Check | Wait, State::Ahead { unknown }) => match ahead {
@@ -228,7 +236,7 @@ pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, look: &Look) -> Next {
             DatabaseAhead::Allow => start_or_reindex,
         },
         (True, State::Pending(_)) => Next::Work,
-        (True, State::Ready) if look.hook => Next::Work,
+        (True, State::Ready) if due.hook => Next::Work,
         (False, _) | (True | Check | Wait, State::Ready) => start_or_reindex,
         (Check, State::Pending(plan)) => {
             Next::Refuse(Refusal::Pending { steps: texts(&plan.steps) })

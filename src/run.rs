@@ -134,7 +134,8 @@ impl Run<'_> {
     }
 
     fn decide(&self, look: &Look) -> Next {
-        plan::decide(self.config.auto_migration, self.config.database_ahead, look)
+        let Config { auto_migration, database_ahead, .. } = self.config;
+        plan::decide(*auto_migration, *database_ahead, &look.state, look.due())
     }
 
     /// The first look. With the off switch it is only for the report, and its failure no reason

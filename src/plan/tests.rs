@@ -7,7 +7,6 @@ use crate::{
     db::Recorded,
     engine::Engine,
     graph::{Graph, notation, target::Target},
-    look::Asked,
     script::Script,
 };
 
@@ -147,9 +146,8 @@ const MODES: [AutoMigration; 4] =
 fn modes(recorded: &str, ahead: DatabaseAhead, expected: [&str; 4]) {
     let chain = chain("a; b<-a", "head");
     let observed = observed(&chain, recorded);
-    let asked = Asked { reindex: Reindex::False, hook: false, since: None };
-    let look = Look::judge(&observed, Some(&chain), &asked);
-    let said = |mode| match decide(mode, ahead, &look) {
+    let due = Due { hook: false, reindex: false };
+    let said = |mode| match decide(mode, ahead, &state(&chain, &observed), due) {
         Next::Start => "start".to_owned(),
         Next::Refuse(refusal) => refusal.exit_code().to_string(),
         Next::Work => "work".to_owned(),

@@ -11,6 +11,12 @@
 //! become (`true`), and the median of the ratios pair by pair. `PRELAUNCH_BENCH_BINARY` names another
 //! binary than the one cargo has just built, such as the static one.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a program for people: what is not there ends it with a word"
+)]
+
 use std::{
     env,
     process::{Command, Stdio},

@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
 use prelaunch::{
     cli::{self, Command},
-    config,
+    config::{self, ConfigErrors},
     error::Error,
     exec::{Server, run_as},
     files, report, run,
@@ -29,8 +29,10 @@ fn main() -> ExitCode {
     report::init(log);
 
     let ended = signals.map_err(Error::Setup).and_then(|signals| {
-        let mut config = config::read(&variables, files::read_value).map_err(Error::Config)?;
-        config.notes.iter().for_each(report::note);
+        let config = config::read(&variables, files::read_value);
+        let notes = config.as_ref().map_or_else(ConfigErrors::notes, |config| &config.notes);
+        notes.iter().for_each(report::note);
+        let mut config = config.map_err(Error::Config)?;
         if let Some(user) = &config.run_as
             && let Some(home) = run_as::become_user(user).map_err(Error::RunAs)?
         {

@@ -76,7 +76,7 @@ pub const VARIABLES: &[Variable] = &[
     secret("DATABASE_URL", "", "PostgreSQL or SQLite; `PG*` variables fill what a PostgreSQL URL leaves out"),
     secret("MIGRATION_DATABASE_URL", "DATABASE_URL", "owner role or direct (unpooled) address, for every stage, hooks included; the server never sees it"),
     plain("AUTO_MIGRATION", "false", "`true` applies what is pending, `check` fails on it, `wait` waits until another has applied it, `false` only reports"),
-    plain("MIGRATIONS_DIR", "migrations, else /migrations", "SQL scripts, or an Alembic directory"),
+    plain("MIGRATIONS_DIR", "migrations, else /migrations", "the directory of SQL scripts"),
     plain("MIGRATION_TARGET", "head", "a revision, a tag, `head`, `heads` or `<label>@head`"),
     plain("DATABASE_AHEAD", "refuse", "`refuse` or `allow`: what to do when the database has revisions that this image lacks"),
     plain("WAIT_TIMEOUT", "60s", "how long to wait for all dependencies together; `0` tries once"),

@@ -302,7 +302,8 @@ impl Locked {
         let ours = self.address.application_name(&self.key.short(), "worker");
         let query = format!(
             "select a.pid::bigint, a.application_name from pg_stat_activity a \
-             where a.application_name like {} and a.application_name <> {} \
+             where a.datname = current_database() \
+               and a.application_name like {} and a.application_name <> {} \
                and exists (select from pg_locks l \
                            where l.pid = a.pid and l.locktype = 'virtualxid' \
                              and l.mode = 'ExclusiveLock')",

@@ -75,6 +75,10 @@ impl Session {
             Some(connection) => connection,
             None => self.address.connect("", "look").await?,
         };
+        if !self.facts.tables.complete() {
+            // Another runner may have created them since.
+            self.facts = facts(&mut connection).await?;
+        }
         let (observed, _) = observe(&mut connection, &mut self.facts, None).await?;
         self.connection = Some(connection);
         Ok(observed)
@@ -243,7 +247,8 @@ async fn run(connection: &mut PgConnection, sql: String) -> Result<(), DbError> 
 
 /// The first query of a session: is this a primary, where is the ledger, is there one.
 async fn facts(connection: &mut PgConnection) -> Result<Facts, DbError> {
-    let exists = |table: &str| format!("to_regclass(format('%I.{table}', s)) is not null");
+    // `quote_ident` and not `format`, which fails where there is no schema at all.
+    let exists = |table: &str| format!("to_regclass(quote_ident(s) || '.{table}') is not null");
     let query = format!(
         "select s::text, pg_is_in_recovery(), {}, {}, {} from current_schema() as s",
         exists(sql::LEDGER),

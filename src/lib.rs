@@ -88,29 +88,29 @@
 // In reading order, which the formatter is told to keep.
 
 // The spine.
+pub mod apply;
+pub mod error;
+pub mod exec;
+pub mod lock;
+pub mod look;
+mod pause;
+pub mod plan;
+pub mod reindex;
 pub mod run;
 pub mod stage;
-pub mod error;
 pub mod wait;
-pub mod look;
-pub mod lock;
-pub mod plan;
-pub mod apply;
-pub mod reindex;
-pub mod exec;
-mod pause;
 
 // The core.
-pub mod graph;
-pub mod script;
 pub mod config;
 pub mod engine;
+pub mod graph;
+pub mod script;
 pub mod values;
 
 // The edge.
+pub mod child;
+pub mod cli;
 pub mod db;
 pub mod files;
-pub mod signals;
-pub mod child;
 pub mod report;
-pub mod cli;
+pub mod signals;

@@ -5,6 +5,8 @@
 
 use std::{io, time::Duration};
 
+use crate::signals::Signal;
+
 /// A request to a database that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -267,6 +269,78 @@ impl DbError {
             // A peer that breaks off in the middle of the protocol, or does not speak it yet.
             sqlx::Error::Protocol(_) => Self::Lost(Box::new(error)),
             other => Self::Other(Box::new(other)),
+        }
+    }
+}
+
+/// Why work under the lock ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The database said no, or nothing.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A signal came; what was running has been cancelled.
+    #[error("stopped by {}", .signal.name())]
+    Stopped {
+        /// Which.
+        signal: Signal,
+        /// What became of the statement that was running.
+        outcome: Outcome,
+    },
+    /// Somebody else may have the lock by now; what was running has been cancelled.
+    #[error("the lock was lost: {0}")]
+    LockLost(String),
+    /// Rows point at rows that are not there, and did not before this revision.
+    #[error("{count} rows violate foreign keys, the first in table `{table}`")]
+    ForeignKeys {
+        /// How many.
+        count: usize,
+        /// The first table with one.
+        table: String,
+    },
+}
+
+/// What became of a statement that was broken off.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It had run to its end.
+    Done,
+    /// It has had no effect.
+    Undone,
+    /// Nobody can tell.
+    Open,
+}
+
+impl WorkError {
+    /// Stopped where nothing was running.
+    pub(crate) fn stopped(signal: Signal) -> Self {
+        Self::Stopped { signal, outcome: Outcome::Undone }
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Db(error) if error.is_unanswered() => 11,
+            Self::Db(error) if error.is_unfit() => 12,
+            Self::Db(_) | Self::ForeignKeys { .. } => 14,
+            Self::Stopped { signal, .. } => signal.exit_code(),
+            Self::LockLost(_) => 11,
+        }
+    }
+
+    /// Whether a row with the same key is there already: somebody else was here.
+    #[must_use]
+    pub(crate) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Db(error) if error.is_duplicate())
+    }
+
+    /// The signal that ended it, if one did.
+    #[must_use]
+    pub fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Stopped { signal, .. } => Some(*signal),
+            Self::Db(_) | Self::LockLost(_) | Self::ForeignKeys { .. } => None,
         }
     }
 }

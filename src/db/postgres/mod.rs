@@ -17,7 +17,7 @@ use sqlx::{
 };
 
 pub use self::{lock::Queue, work::Locked};
-use super::{DbError, Event, Holder, Observed, Recorded, Runner, Success, Tables, Terms, sql};
+use super::{DbError, Holder, Observed, Runner, Tables, Terms, sql};
 use crate::config::url::{Host, PostgresUrl, SslMode};
 
 /// How often the server looks whether its client is still there while it works for it.
@@ -328,39 +328,4 @@ fn quoted(identifier: &str) -> String {
 /// A text constant.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-impl Observed {
-    /// Takes in one row of the look.
-    pub(super) fn add(
-        &mut self,
-        what: &str,
-        name: String,
-        detail: &str,
-        extra: Option<String>,
-        seq: Option<i64>,
-    ) -> Result<(), DbError> {
-        let success = |event| Success {
-            event,
-            subject: name.clone(),
-            heads: detail.to_owned(),
-            seq: seq.unwrap_or_default(),
-        };
-        match what {
-            "revision" => {
-                let parents = detail.split(',').map(str::trim).filter(|id| !id.is_empty());
-                self.ledger.push(Recorded {
-                    parents: parents.map(str::to_owned).collect(),
-                    revision: name,
-                    checksum: extra,
-                    upgraded: seq,
-                });
-            }
-            "hook" => self.successes.push(success(Event::Hook)),
-            "reindex" => self.successes.push(success(Event::Reindex)),
-            "last" => self.last = seq.unwrap_or_default(),
-            other => return Err(DbError::Ledger(format!("unknown line `{other}`"))),
-        }
-        Ok(())
-    }
 }

@@ -1,0 +1,153 @@
+//! Why a revision was not applied, and where in its script that came to light.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    db::WorkError,
+    graph::revision::{Place, RevisionId},
+    pause::spoken,
+    signals::Signal,
+};
+
+/// A position in a script, as editors understand it: `file:line:column`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Spot {
+    /// The file and the line.
+    pub place: Place,
+    /// The column, in characters, counted from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.place, self.column)
+    }
+}
+
+/// Why a revision was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A statement failed; nothing of the revision is left.
+    #[error("revision `{revision}` failed at {spot} and was rolled back")]
+    Script {
+        /// Which.
+        revision: RevisionId,
+        /// Where.
+        spot: Spot,
+        /// What the database said.
+        source: WorkError,
+    },
+    /// The revision as a whole could not be committed; nothing of it is left.
+    #[error("revision `{revision}` failed and was rolled back")]
+    Revision {
+        /// Which.
+        revision: RevisionId,
+        /// What the database said.
+        source: WorkError,
+    },
+    /// It gave way to other sessions' locks until the patience ended.
+    #[error(
+        "revision `{revision}` did not get its locks in {tries} tries within {}, the last time at {spot}; \
+         it was rolled back; end what blocks it, or raise DDL_LOCK_TIMEOUT or LOCK_TIMEOUT",
+        spoken(*.limit)
+    )]
+    GaveWay {
+        /// Which.
+        revision: RevisionId,
+        /// Where it gave way.
+        spot: Spot,
+        /// How many times.
+        tries: u32,
+        /// `LOCK_TIMEOUT`.
+        limit: Duration,
+        /// What the database said.
+        source: WorkError,
+    },
+    /// A statement of a non-transactional revision failed; what ran before it stays.
+    #[error(
+        "revision `{revision}` stopped at {spot}: {done} of its {total} statements have run, and \
+         the next start goes on from there"
+    )]
+    PartWay {
+        /// Which.
+        revision: RevisionId,
+        /// Where.
+        spot: Spot,
+        /// How many statements have run.
+        done: usize,
+        /// How many it has.
+        total: usize,
+        /// What the database said.
+        source: WorkError,
+    },
+    /// A statement of a non-transactional revision may or may not have run.
+    #[error(
+        "revision `{revision}` was interrupted while the statement at {spot} ran, and it cannot be \
+         told whether it has; if it may run twice, write `idempotent: true` into the header; if \
+         it has run, set `done_at` in the row ('{revision}', {statement}) of `prelaunch_journal`, if \
+         it has not, delete that row"
+    )]
+    Unknown {
+        /// Which.
+        revision: RevisionId,
+        /// Where.
+        spot: Spot,
+        /// Which statement, counted from 1.
+        statement: i32,
+    },
+    /// The script was changed between two tries.
+    #[error(
+        "the statement at {spot} has run with another text in an earlier try of revision \
+         `{revision}`; put the text back, and write a new revision for what shall be different"
+    )]
+    ChangedPartWay {
+        /// Which.
+        revision: RevisionId,
+        /// Where.
+        spot: Spot,
+    },
+    /// The tables of prelaunch could not be created or read.
+    #[error(
+        "cannot create the tables `prelaunch_ledger`, `prelaunch_history` and `prelaunch_journal`; \
+         the migrating role must be allowed to create tables"
+    )]
+    Tables(#[source] WorkError),
+    /// Another runner applied the same revision beside us, past the lock: not an end, a reason
+    /// to look again.
+    #[error("revision `{revision}` was recorded by another runner meanwhile")]
+    Overtaken {
+        /// Which.
+        revision: RevisionId,
+    },
+}
+
+impl ApplyError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Script { source, .. } | Self::Revision { source, .. } | Self::Tables(source) => {
+                source.exit_code()
+            }
+            Self::GaveWay { .. } | Self::Overtaken { .. } => 14,
+            Self::PartWay { source, .. } => match source.exit_code() {
+                14 => 15,
+                other => other,
+            },
+            Self::Unknown { .. } | Self::ChangedPartWay { .. } => 15,
+        }
+    }
+
+    /// The signal that ended it, if one did.
+    #[must_use]
+    pub fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Script { source, .. }
+            | Self::Revision { source, .. }
+            | Self::GaveWay { source, .. }
+            | Self::PartWay { source, .. }
+            | Self::Tables(source) => source.signal(),
+            Self::Unknown { .. } | Self::ChangedPartWay { .. } | Self::Overtaken { .. } => None,
+        }
+    }
+}

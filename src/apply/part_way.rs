@@ -1,0 +1,124 @@
+//! Revisions that cannot run in a transaction, and so can stop part-way.
+//!
+//! They run statement by statement. Each is written down before it runs and after, so that a
+//! later run knows where to go on, and never repeats what may have happened: a statement that was
+//! started and whose end nobody knows is repeated only if the catalogue proves that it has
+//! not run, or the script says that it does not matter.
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{ApplyError, Step};
+use crate::{
+    db::{IndexState, Journalled, Locked, Outcome, WorkError},
+    files::Chain,
+    script::{Checksum, Statement},
+    stage::Stage,
+};
+
+impl Step<'_> {
+    /// Runs what has not run yet, and records the revision once all of it has.
+    pub(super) async fn by_statement(
+        &self,
+        locked: &mut Locked,
+        chain: &Chain,
+    ) -> Result<(), ApplyError> {
+        let started = Instant::now();
+        let revision = self.id().clone();
+        let whole = |source| ApplyError::Revision { revision: revision.clone(), source };
+        let journal = locked.journal(revision.as_str()).await.map_err(whole)?;
+        for (number, statement) in (1..).zip(self.statements) {
+            let known = journal.iter().find(|line| line.statement == number);
+            let line = Journalled {
+                statement: number,
+                checksum: Checksum::of(&statement.text).to_string(),
+                done: false,
+            };
+            self.one(locked, statement, known, &line).await?;
+        }
+        let row = self.row(chain);
+        locked.complete(&row, &self.entry(started.elapsed())).await.map_err(
+            |source| match &source {
+                WorkError::Db(error) if error.is_duplicate() => {
+                    ApplyError::Overtaken { revision: revision.clone() }
+                }
+                WorkError::Db(_)
+                | WorkError::Stopped { .. }
+                | WorkError::LockLost(_)
+                | WorkError::ForeignKeys { .. } => whole(source),
+            },
+        )
+    }
+
+    /// Runs one statement of a non-transactional revision, if it has to be run.
+    async fn one(
+        &self,
+        locked: &mut Locked,
+        statement: &Statement,
+        known: Option<&Journalled>,
+        line: &Journalled,
+    ) -> Result<(), ApplyError> {
+        let (revision, number) = (self.id().clone(), line.statement);
+        let done = usize::try_from(number - 1).unwrap_or_default();
+        let part_way = |spot, source| ApplyError::PartWay {
+            revision: revision.clone(),
+            spot,
+            done,
+            total: self.statements.len(),
+            source,
+        };
+        let spot = self.spot(statement, None);
+        let failed = |source: WorkError| part_way(self.spot(statement, Some(&source)), source);
+
+        let index = statement.concurrent_index();
+        let built = match &index {
+            None => IndexState::Absent,
+            Some(index) => locked
+                .index_state(index.schema.as_deref(), &index.table, &index.name)
+                .await
+                .map_err(failed)?,
+        };
+        match known {
+            Some(known) if known.done && known.checksum == line.checksum => return Ok(()),
+            Some(known) if known.checksum != line.checksum => {
+                return Err(ApplyError::ChangedPartWay { revision, spot });
+            }
+            // It was started and nobody knows how it ended: only the catalogue can tell, or
+            // the script says that it does not matter.
+            Some(_) if index.is_some() && built == IndexState::Valid => {
+                return locked.ended(revision.as_str(), number, true).await.map_err(failed);
+            }
+            Some(_) if index.is_some() || self.script.settings.idempotent => (),
+            Some(_) => return Err(ApplyError::Unknown { revision, spot, statement: number }),
+            None => locked.started(revision.as_str(), line).await.map_err(failed)?,
+        }
+        if let (Some(index), IndexState::Invalid) = (&index, built) {
+            warn!(
+                stage = %Stage::Apply, event = "invalid_index", revision = %revision, index = index.name,
+                "drops the invalid index that an earlier try left"
+            );
+            locked
+                .drop_index(index.schema.as_deref(), &index.table, &index.name)
+                .await
+                .map_err(failed)?;
+        }
+        let ended = locked.execute(&statement.text).await;
+        // An answer is an answer: a statement that failed has not run, and may be repeated.
+        // Without one it stays written down as started.
+        let outcome = match &ended {
+            Ok(()) => Outcome::Done,
+            Err(WorkError::Db(told)) if !told.is_unanswered() => Outcome::Undone,
+            Err(WorkError::Stopped { outcome, .. }) => *outcome,
+            Err(WorkError::Db(_) | WorkError::LockLost(_) | WorkError::ForeignKeys { .. }) => {
+                Outcome::Open
+            }
+        };
+        let noted = match outcome {
+            Outcome::Done => locked.ended(revision.as_str(), number, true).await,
+            Outcome::Undone => locked.ended(revision.as_str(), number, false).await,
+            Outcome::Open => Ok(()),
+        };
+        ended.map_err(failed)?;
+        noted.map_err(failed)
+    }
+}

@@ -1,0 +1,230 @@
+//! What the database remembers, and what is written into it: the nouns of ledger, history and
+//! journal, the same on both engines.
+
+use std::{fmt, hash::BuildHasher as _, time::Duration};
+
+use super::DbError;
+
+/// Who runs: in application names, in the lock file, in the ledger and in the log.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// Eight hexadecimal digits, new for each run.
+    pub id: String,
+    /// The name of the host: in Kubernetes, the pod.
+    pub host: String,
+}
+
+impl Runner {
+    /// This process.
+    #[must_use]
+    pub fn this() -> Self {
+        // The seed of a hash map is the randomness that std has; it need not be secret.
+        let random = std::hash::RandomState::new().hash_one(std::process::id());
+        let host = nix::unistd::gethostname()
+            .ok()
+            .and_then(|host| host.into_string().ok())
+            .unwrap_or_else(|| "unknown".to_owned());
+        Self { id: format!("{:08x}", random & 0xffff_ffff), host }
+    }
+}
+
+/// What is written as `tool`: name and version.
+pub const TOOL: &str = concat!("prelaunch ", env!("CARGO_PKG_VERSION"));
+
+/// Which of the tables exist.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tables {
+    /// `prelaunch_ledger`.
+    pub ledger: bool,
+    /// `prelaunch_history`.
+    pub history: bool,
+    /// `prelaunch_journal`, which only non-transactional scripts need.
+    pub journal: bool,
+}
+
+impl Tables {
+    /// Whether nothing needs to be created.
+    #[must_use]
+    pub fn complete(self) -> bool {
+        self.ledger && self.history && self.journal
+    }
+}
+
+/// A row of the ledger, as far as a look needs it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Recorded {
+    /// Its id, as text: what stands there need not be one that a script could have.
+    pub revision: String,
+    /// The ids of its parents when it was applied.
+    pub parents: Vec<String>,
+    /// The checksum of the script that was run; none where no script was.
+    pub checksum: Option<String>,
+    /// The newest line of the history that says it was applied.
+    pub upgraded: Option<i64>,
+}
+
+/// A hook or a reindex that succeeded, once for each subject and set of heads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Success {
+    /// What it was.
+    pub event: Event,
+    /// The name that was reindexed, or the empty text.
+    pub subject: String,
+    /// The heads of the database at that time, sorted, with commas.
+    pub heads: String,
+    /// The newest line of the history that says so.
+    pub seq: i64,
+}
+
+/// What a look found, before anybody judges it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Observed {
+    /// All applied revisions, in no order.
+    pub ledger: Vec<Recorded>,
+    /// Successes of hooks and reindexing.
+    pub successes: Vec<Success>,
+    /// The newest line of the history, 0 where there is none: the time of this look, on a
+    /// clock that no administrator sets.
+    pub last: i64,
+}
+
+/// What a line of the history records.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A revision was applied.
+    Upgrade,
+    /// The command of `AFTER_MIGRATE` succeeded.
+    Hook,
+    /// A reindex succeeded.
+    Reindex,
+}
+
+impl Event {
+    /// The word in the history.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Hook => "hook",
+            Self::Reindex => "reindex",
+        }
+    }
+}
+
+/// A line for the history.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What happened.
+    pub event: Event,
+    /// To what: a revision, a name that was reindexed.
+    pub subject: String,
+    /// The heads of the database after it, sorted, with commas.
+    pub heads: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A row for the ledger.
+#[derive(Clone, Debug)]
+pub struct LedgerRow {
+    /// Its id.
+    pub revision: String,
+    /// Its parents, with commas.
+    pub parents: String,
+    /// Its tag.
+    pub tag: Option<String>,
+    /// Its title.
+    pub title: String,
+    /// The checksum of its up sections.
+    pub checksum: String,
+    /// The text of its up sections on this engine.
+    pub up: String,
+    /// The text of its down sections on this engine, if it has any.
+    pub down: Option<String>,
+}
+
+/// A statement of a non-transactional revision, as the journal knows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Journalled {
+    /// Which one, counted from 1.
+    pub statement: i32,
+    /// The SHA-256 of its text when it was started.
+    pub checksum: String,
+    /// Whether it is known to have succeeded.
+    pub done: bool,
+}
+
+/// Whether an index is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IndexState {
+    /// No index has this name.
+    Absent,
+    /// A concurrent build left it half-way.
+    Invalid,
+    /// It serves.
+    Valid,
+}
+
+/// Who has the lock that we wait for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// The application name, or what the lock file says.
+    pub name: String,
+    /// The process: of the server's backend on PostgreSQL, of the runner on SQLite.
+    pub pid: Option<i64>,
+    /// Since when, as the database prints it.
+    pub since: Option<String>,
+    /// What it runs at the moment, shortened and without its literals.
+    pub statement: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)?;
+        if let Some(pid) = self.pid {
+            write!(f, ", pid {pid}")?;
+        }
+        if let Some(since) = &self.since {
+            write!(f, ", since {since}")?;
+        }
+        if let Some(statement) = &self.statement {
+            write!(f, ", running `{statement}`")?;
+        }
+        Ok(())
+    }
+}
+
+impl Observed {
+    /// Takes in one row of the look.
+    pub(super) fn add(
+        &mut self,
+        what: &str,
+        name: String,
+        detail: &str,
+        extra: Option<String>,
+        seq: Option<i64>,
+    ) -> Result<(), DbError> {
+        let success = |event| Success {
+            event,
+            subject: name.clone(),
+            heads: detail.to_owned(),
+            seq: seq.unwrap_or_default(),
+        };
+        match what {
+            "revision" => {
+                let parents = detail.split(',').map(str::trim).filter(|id| !id.is_empty());
+                self.ledger.push(Recorded {
+                    parents: parents.map(str::to_owned).collect(),
+                    revision: name,
+                    checksum: extra,
+                    upgraded: seq,
+                });
+            }
+            "hook" => self.successes.push(success(Event::Hook)),
+            "reindex" => self.successes.push(success(Event::Reindex)),
+            "last" => self.last = seq.unwrap_or_default(),
+            other => return Err(DbError::Ledger(format!("unknown line `{other}`"))),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! SQLite: a file, a lock file beside it, and one connection.
+//!
+//! The lock is an advisory lock of the operating system on `<database>.prelaunch-lock`: it
+//! ends with the process, whatever ended it. The lock file is never deleted, since a runner that
+//! had just opened it would then hold a lock on a file that nobody else finds. Its text says who
+//! holds it, for people and for those who wait.
+//!
+//! SQLite's own waits are cut short (`busy_timeout`) and repeated by the callers, who can be
+//! stopped; a running statement is ended through its progress handler, because dropping the
+//! future does not stop the thread that runs it.
+//!
+//! Foreign keys are off on the worker, for every revision: inside of a transaction the
+//! pragma does nothing, and `DROP TABLE` in a table rebuild would cascade.
+#![expect(clippy::disallowed_methods, reason = "this file is the edge to SQLite's files")]
+
+mod work;
+
+use std::{
+    collections::BTreeSet,
+    fs::{File, OpenOptions, TryLockError},
+    io::{Seek as _, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection,
+    raw_sql,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+
+pub use self::work::Locked;
+use super::{DbError, Holder, Observed, Runner, Tables, Terms, WorkError, sql};
+use crate::config::url::SqliteUrl;
+
+/// How long SQLite itself waits for another process while we work; the callers repeat.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// How long while we only look: dropping a look that waits costs nothing but its thread.
+const BUSY_LOOK: Duration = Duration::from_secs(5);
+
+/// A file that looks.
+#[derive(Debug)]
+pub struct Session {
+    path: PathBuf,
+    runner: Runner,
+    /// None while there is no file.
+    connection: Option<SqliteConnection>,
+}
+
+impl Session {
+    pub(super) async fn connect(url: &SqliteUrl, runner: &Runner) -> Result<Self, DbError> {
+        let path = resolved(&url.path);
+        let mut session = Self { path, runner: runner.clone(), connection: None };
+        // The file is opened lazily by SQLite; only a read says whether it is a database.
+        session.look().await?;
+        Ok(session)
+    }
+
+    /// A file that does not exist is an empty database, and stays absent.
+    pub(super) async fn look(&mut self) -> Result<Observed, DbError> {
+        if self.connection.is_none() && self.path.try_exists().unwrap_or(true) {
+            self.connection = Some(open(&self.path, false, BUSY_LOOK).await?);
+        }
+        match &mut self.connection {
+            None => Ok(Observed::default()),
+            Some(connection) => observe(connection).await.map(|(observed, _)| observed),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        close(self.connection).await;
+    }
+
+    /// The connection is closed here: a queue that waits must not keep the file open, since
+    /// the last one to close a database in WAL mode is the one that tidies up.
+    pub(super) async fn queue(self, terms: Terms) -> Queue {
+        close(self.connection).await;
+        Queue { path: self.path, runner: self.runner, terms, lock: None }
+    }
+}
+
+/// A place in the queue.
+#[derive(Debug)]
+pub struct Queue {
+    path: PathBuf,
+    runner: Runner,
+    terms: Terms,
+    lock: Option<File>,
+}
+
+impl Queue {
+    pub(crate) fn name(&self) -> String {
+        format!("lock file {}", lock_path(&self.path).display())
+    }
+
+    pub(crate) async fn poll(&mut self) -> Result<(Observed, Option<Holder>), DbError> {
+        let mut session =
+            Session { path: self.path.clone(), runner: self.runner.clone(), connection: None };
+        let observed = session.look().await;
+        session.close().await;
+        let holder = if self.take()? { None } else { Some(self.holder()) };
+        Ok((observed?, holder))
+    }
+
+    fn holder(&self) -> Holder {
+        // Another process is writing it perhaps: what cannot be read is not worth an error.
+        let text = std::fs::read_to_string(lock_path(&self.path)).unwrap_or_default();
+        let mut words = text.split_whitespace();
+        Holder {
+            name: words.next().unwrap_or("another process").to_owned(),
+            pid: words.next().and_then(|pid| pid.parse().ok()),
+            since: None,
+            statement: None,
+        }
+    }
+
+    /// The lock of a file is had or not had at once, and polling has taken it already.
+    pub(crate) fn take(&mut self) -> Result<bool, DbError> {
+        if self.lock.is_some() {
+            return Ok(true);
+        }
+        let path = lock_path(&self.path);
+        let failed = |source| DbError::File { path: path.display().to_string(), source };
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {
+                let who =
+                    format!("{} {} {}\n", self.runner.host, std::process::id(), self.runner.id);
+                file.set_len(0).map_err(failed)?;
+                file.rewind().map_err(failed)?;
+                file.write_all(who.as_bytes()).map_err(failed)?;
+                self.lock = Some(file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    pub(crate) fn leave(self) {
+        drop(self.lock);
+    }
+
+    pub(crate) async fn enter(self) -> Result<Locked, WorkError> {
+        let Some(lock) = self.lock else {
+            return Err(WorkError::LockLost("it was never taken".to_owned()));
+        };
+        let worker = open(&self.path, true, BUSY).await?;
+        Ok(Locked::new(self.runner, self.terms, lock, worker).await?)
+    }
+}
+
+async fn open(path: &Path, create: bool, busy: Duration) -> Result<SqliteConnection, DbError> {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(create)
+        .foreign_keys(false)
+        .busy_timeout(busy)
+        .statement_cache_capacity(0)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(|error| DbError::from_connect(error, &path.display().to_string()))
+}
+
+async fn close(connection: Option<SqliteConnection>) {
+    if let Some(connection) = connection {
+        // Closing can only fail where nothing is left to lose.
+        let _ = connection.close().await;
+    }
+}
+
+/// Which tables there are, and then the look itself, in one transaction.
+async fn observe(connection: &mut SqliteConnection) -> Result<(Observed, Tables), DbError> {
+    rows(connection, "begin".to_owned()).await?;
+    let seen = observe_within(connection).await;
+    // A transaction that only read has nothing to lose; the error that matters is the first.
+    let ended = rows(connection, "rollback".to_owned()).await;
+    let seen = seen?;
+    ended?;
+    Ok(seen)
+}
+
+async fn observe_within(connection: &mut SqliteConnection) -> Result<(Observed, Tables), DbError> {
+    let names = rows(
+        connection,
+        "select name from sqlite_master where type in ('table', 'view')".to_owned(),
+    )
+    .await?;
+    let names: BTreeSet<String> = names.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?;
+    let tables = Tables {
+        ledger: names.contains(sql::LEDGER),
+        history: names.contains(sql::HISTORY),
+        journal: names.contains(sql::JOURNAL),
+    };
+    let mut observed = Observed::default();
+    for row in rows(connection, sql::look("", tables, None)).await? {
+        let (what, name): (String, String) = (cell(&row, 0)?, cell(&row, 1)?);
+        let (detail, extra): (Option<String>, Option<String>) = (cell(&row, 2)?, cell(&row, 3)?);
+        observed.add(&what, name, &detail.unwrap_or_default(), extra, cell(&row, 4)?)?;
+    }
+    Ok((observed, tables))
+}
+
+async fn rows(connection: &mut SqliteConnection, sql: String) -> Result<Vec<SqliteRow>, DbError> {
+    raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(DbError::from_request)
+}
+
+fn cell<'row, T>(row: &'row SqliteRow, column: usize) -> Result<T, DbError>
+where
+    T: sqlx::Decode<'row, Sqlite> + sqlx::Type<Sqlite>,
+{
+    row.try_get(column).map_err(|error| DbError::Ledger(error.to_string()))
+}
+
+/// The absolute path with links followed, so that everybody who means this file has the same
+/// lock file; where the file does not exist yet, its directory is what can be followed.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    if let Ok(followed) = std::fs::canonicalize(&absolute) {
+        return followed;
+    }
+    match (absolute.parent().map(std::fs::canonicalize), absolute.file_name()) {
+        (Some(Ok(directory)), Some(name)) => directory.join(name),
+        _ => absolute,
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".prelaunch-lock");
+    PathBuf::from(name)
+}

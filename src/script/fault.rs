@@ -136,20 +136,24 @@ pub enum ScriptFaultKind {
         end: String,
     },
     /// A statement of a transactional script that opens a transaction itself.
-    #[error(
-        "`{statement}` opens a transaction inside of the one that prelaunch opened; \
-         remove it, or set `transaction: false` in the header"
-    )]
+    #[error("`{statement}` opens a transaction inside of the one that prelaunch opened; remove it")]
     OpensTransaction {
         /// Its leading words.
         statement: String,
     },
     /// A statement of a transactional script that ends the transaction.
-    #[error(
-        "`{statement}` ends the transaction that prelaunch opened; \
-         remove it, or set `transaction: false` in the header"
-    )]
+    #[error("`{statement}` ends the transaction that prelaunch opened; remove it")]
     EndsTransaction {
+        /// Its leading words.
+        statement: String,
+    },
+    /// A statement of a non-transactional script that opens or ends a transaction: what stands
+    /// between would be written down as done before it is.
+    #[error(
+        "`{statement}` spans several statements, and with `transaction: false` each runs by itself; \
+         remove it, or move what belongs together to a revision with a transaction"
+    )]
+    SpansStatements {
         /// Its leading words.
         statement: String,
     },

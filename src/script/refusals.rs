@@ -16,7 +16,20 @@ pub(super) fn refusal(
         Engine::Postgres => for_psql(statement),
         Engine::Sqlite => None,
     };
-    for_psql.or_else(|| transactional.then(|| in_transaction(statement, engine)).flatten())
+    for_psql.or_else(|| {
+        let fault = in_transaction(statement, engine);
+        if transactional { fault } else { fault.and_then(by_itself) }
+    })
+}
+
+/// What of the faults inside a transaction is one without it, too.
+fn by_itself(fault: ScriptFaultKind) -> Option<ScriptFaultKind> {
+    if let ScriptFaultKind::OpensTransaction { statement }
+    | ScriptFaultKind::EndsTransaction { statement } = fault
+    {
+        return Some(ScriptFaultKind::SpansStatements { statement });
+    }
+    None
 }
 
 fn for_psql(statement: &Statement) -> Option<ScriptFaultKind> {

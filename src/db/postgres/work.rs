@@ -24,6 +24,10 @@ const CANCELLED: Duration = Duration::from_millis(1200);
 /// How long to try to reach the server for a cancellation or a settlement.
 const REACH: Duration = Duration::from_millis(500);
 
+/// Puts back what a script may have changed for its session: its role may not write the ledger,
+/// and the next script expects what it would find in a session of its own.
+const RESET: &str = "reset session authorization; reset role; reset all";
+
 /// The lock and the worker.
 #[derive(Debug)]
 pub struct Locked {
@@ -122,6 +126,7 @@ impl Locked {
     }
 
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
+        self.execute(RESET).await?;
         let prefix = self.facts.prefix();
         let time = bound(sql::time_ledger(&prefix))
             .bind(entry.subject.clone())
@@ -251,6 +256,7 @@ impl Locked {
         row: &LedgerRow,
         entry: &Entry,
     ) -> Result<(), WorkError> {
+        self.execute(RESET).await?;
         self.begin(self.terms.lock_timeout).await?;
         self.fence(row, Some(entry.took)).await?;
         let forget = sql::journal_forget(&self.facts.prefix());

@@ -22,10 +22,10 @@ use tracing::{info, warn};
 use crate::{
     config::{EnvironmentChange, command::CommandLine},
     db::{Locked, WorkError},
-    exec::disposition,
     pause::spoken,
     signals::{Signal, Signals},
     stage::Stage,
+    sys,
 };
 
 /// Why a command did not succeed.
@@ -130,7 +130,7 @@ fn start(command: &CommandLine, environment: &EnvironmentChange) -> io::Result<C
     for (name, value) in &environment.set {
         child.env(name, value);
     }
-    disposition::as_found(child.as_std_mut());
+    sys::ignore_as_found(child.as_std_mut());
     child.spawn()
 }
 

@@ -52,6 +52,7 @@
 //! | [`files`] | directories of scripts, and small files with values |
 //! | [`signals`], [`child`] | what asks us to end; commands that run for a while |
 //! | [`report`], [`cli`] | log lines and last words; arguments and help |
+//! | `sys` | the calls that are unsafe |
 //!
 //! From `run` to `pause` is the spine, one verb a file. From `graph` to `values` is the core, the
 //! nouns. The rest is the edge. [`look`] and [`plan`] stand in the spine and are as pure as the
@@ -83,7 +84,7 @@
 //!   `Debug` and `Display` leave it out.
 //! - **Nothing on stdout**, which belongs to the server, and to help that was asked for.
 //! - **The environment is read in `main` alone**; nobody sets a variable of this process.
-//! - **Unsafe code is in `exec::disposition` alone**, a few calls that have no safe form.
+//! - **Unsafe code is in `sys` alone**, a few calls that have no safe form.
 
 // In reading order, which the formatter is told to keep.
 
@@ -114,3 +115,4 @@ pub mod db;
 pub mod files;
 pub mod report;
 pub mod signals;
+mod sys;

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use crate::exec::disposition;
+use crate::sys;
 use signal_hook::{
     SigId,
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -68,9 +68,9 @@ impl Signals {
         bell.set_nonblocking(true)?;
         rope.set_nonblocking(true)?;
         let mut actions = Vec::new();
-        disposition::remember();
+        sys::remember_ignored();
         for signal in [SIGTERM, SIGINT, SIGHUP] {
-            if signal == SIGHUP && disposition::ignored_at_start(signal) {
+            if signal == SIGHUP && sys::ignored_at_start(signal) {
                 continue;
             }
             let exit_code = i32::from(Signal(signal).exit_code());

@@ -133,9 +133,10 @@ impl Step<'_> {
 
     fn spot(&self, statement: &Statement, error: Option<&WorkError>) -> Spot {
         let (line, column) = match error {
-            Some(WorkError::Db(DbError::Server { position: Some(position), .. })) => {
-                statement.position(*position)
-            }
+            Some(WorkError::Db(
+                DbError::Server { position: Some(position), .. }
+                | DbError::Sqlite { position: Some(position), .. },
+            )) => statement.position(*position),
             _ => (statement.line, statement.column),
         };
         Spot { place: Place { path: self.script.revision.place.path.clone(), line }, column }

@@ -42,7 +42,7 @@ pub enum DbError {
         sqlstate: String,
         /// The primary message.
         message: String,
-        /// The characters before the error in the statement, counted from 1, where it says so.
+        /// Where the error is in the statement, in characters from 1, where it says so.
         position: Option<usize>,
     },
     /// SQLite answered with an error.
@@ -52,6 +52,8 @@ pub enum DbError {
         code: i32,
         /// Its text.
         message: String,
+        /// Where the error is in the statement, in characters from 1, where it says so.
+        position: Option<usize>,
     },
     /// A connection that had been up broke.
     #[error("the connection was lost")]
@@ -263,7 +265,7 @@ impl DbError {
                     return Self::Server { sqlstate, message, position };
                 }
                 let code = told.code().and_then(|code| code.parse().ok()).unwrap_or(1);
-                Self::Sqlite { code, message }
+                Self::Sqlite { code, message, position: None }
             }
             sqlx::Error::Tls(source) => Self::Tls(source),
             // A peer that breaks off in the middle of the protocol, or does not speak it yet.

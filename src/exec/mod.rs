@@ -8,7 +8,6 @@
 //!
 //! With `SUPERVISE=true` prelaunch stays and is the init of its container: see `supervise`.
 
-pub mod disposition;
 pub mod run_as;
 mod supervise;
 
@@ -25,6 +24,7 @@ use crate::{
     config::{Config, EnvironmentChange},
     signals::{Signal, Signals},
     stage::Stage,
+    sys,
 };
 
 /// The server's command: its name and its arguments, not empty.
@@ -119,7 +119,7 @@ pub fn exec(server: &Server, config: &Config, signals: &Signals) -> Result<ExitC
     if let Some(signal) = signals.noticed() {
         return Err(ExecError::Stopped { server: name, signal });
     }
-    disposition::restore();
+    sys::restore_ignored();
     let source = command.exec();
     Err(ExecError::Run { server: name, source })
 }

@@ -24,7 +24,7 @@ use signal_hook::{consts::SIGCHLD, iterator::Signals as Incoming};
 use tracing::debug;
 
 use super::ExecError;
-use crate::{exec::disposition, signals::Signals, stage::Stage};
+use crate::{signals::Signals, stage::Stage, sys};
 
 /// Signals that are not for forwarding: what cannot be caught, what the kernel means for this
 /// process (faults, the terminal's job control), and the one that is for us.
@@ -61,7 +61,7 @@ pub(super) fn supervise(
         return Err(ExecError::Stopped { server: name.to_owned(), signal });
     }
     command.process_group(0);
-    disposition::as_found(&mut command);
+    sys::ignore_as_found(&mut command);
     let child =
         command.spawn().map_err(|source| ExecError::Run { server: name.to_owned(), source })?;
     let server = Pid::from_raw(i32::try_from(child.id()).unwrap_or_default());
@@ -78,7 +78,7 @@ pub(super) fn supervise(
         }
         // By number, since real-time signals have no name. A server that is gone is noticed by
         // the SIGCHLD that follows.
-        let sent = disposition::send(server, signal);
+        let sent = sys::send(server, signal);
         debug!(stage = %Stage::Exec, event = "forwarded", signal, sent, "forwards a signal");
     }
     Err(failed(io::Error::other("the signals ended")))

@@ -23,6 +23,7 @@ use crate::{
     },
     pause::{Pause, spoken},
     stage::Stage,
+    sys,
 };
 
 /// Instructions of SQLite's machine between two looks at the stop flag: some microseconds.
@@ -156,8 +157,13 @@ impl Locked {
 
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
         let Self { worker, stop, terms, .. } = self;
-        let work = async { raw_sql(AssertSqlSafe(sql.to_owned())).execute(worker).await.map(drop) };
-        guarded(terms, stop, work).await
+        let statement = raw_sql(AssertSqlSafe(sql.to_owned()));
+        let work = async { statement.execute(&mut *worker).await.map(drop) };
+        let mut ended = guarded(terms, stop, work).await;
+        if let Err(WorkError::Db(DbError::Sqlite { position, .. })) = &mut ended {
+            *position = error_position(worker, sql).await;
+        }
+        ended
     }
 
     async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
@@ -326,4 +332,10 @@ async fn guarded(
 
 fn milliseconds(took: Duration) -> i64 {
     i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Where SQLite found the error of the last statement, in characters from 1.
+async fn error_position(worker: &mut SqliteConnection, sql: &str) -> Option<usize> {
+    let offset = sys::sqlite_error_offset(&mut worker.lock_handle().await.ok()?)?;
+    Some(sql.get(..offset)?.chars().count() + 1)
 }

@@ -4,6 +4,7 @@
 #   ./test.sh                     all tests
 #   ./test.sh an_older_image      those whose name contains the words
 #   ./test.sh -- --nocapture      flags for the test programs
+#   BLESS=1 ./test.sh cases       writes the words that were found as those that are expected
 #   ./test.sh --exec COMMAND …    a command beside the servers, such as a benchmark
 #
 # On Debian 12 with a Rust toolchain nothing else is needed: missing packages are installed (with
@@ -65,7 +66,8 @@ end() {
     pid=$(head -n 1 "$file" 2>/dev/null) || return 0
     kill "-$signal" "$pid" 2>/dev/null || return 0
     for _ in {1..100}; do
-        kill -0 "$pid" 2>/dev/null || return 0
+        # What has ended may stay a zombie, where the first process of a container does not reap.
+        grep -qs '^State:.[^Z]' "/proc/$pid/status" || return 0
         sleep 0.1
     done
     kill -KILL "$pid" 2>/dev/null || true
@@ -133,7 +135,8 @@ start_postgres() {
     return 1
 }
 
-# Clients log in with SCRAM, and PgBouncer with their keys behind them: no password is stored.
+# Clients log in with SCRAM, and PgBouncer with their keys behind them: it knows no password but
+# that of the superuser, with which it looks them up.
 start_pgbouncer() {
     as_server touch "$dir/pgbouncer.ini" "$dir/pgbouncer.users"
     as_server chmod 600 "$dir/pgbouncer.ini" "$dir/pgbouncer.users"

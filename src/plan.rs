@@ -59,12 +59,7 @@ pub enum Refusal {
         steps: Vec<String>,
     },
     /// The database has revisions that this image lacks.
-    #[error(
-        "the database is ahead: this image lacks {} {}; start the image that brought {}, or set \
-         DATABASE_AHEAD=allow",
-        if .unknown.len() == 1 { "revision" } else { "revisions" }, list(.unknown),
-        if .unknown.len() == 1 { "it" } else { "them" }
-    )]
+    #[error("{}; start the image that brought {}, or set DATABASE_AHEAD=allow", ahead(.unknown), it(.unknown))]
     Ahead {
         /// Which.
         unknown: Vec<String>,
@@ -154,11 +149,12 @@ pub fn state(chain: &Chain, observed: &Observed) -> State {
         .filter(|id| wanted.contains(*id) && !recorded.contains(id.as_str()))
         .cloned()
         .collect();
-    let newer: Vec<String> = chain
-        .graph
-        .newer_than(&chain.target)
-        .iter()
-        .filter(|id| recorded.contains(id.as_str()) && !wanted.contains(*id))
+    let beyond = chain.graph.newer_than(&chain.target);
+    let in_order = chain.graph.revisions().map(|revision| &revision.id);
+    let newer: Vec<String> = in_order
+        .filter(|id| {
+            beyond.contains(*id) && recorded.contains(id.as_str()) && !wanted.contains(*id)
+        })
         .map(ToString::to_string)
         .collect();
     match (unknown.is_empty(), steps.is_empty(), newer.is_empty()) {
@@ -259,14 +255,16 @@ pub fn reindex_in(mode: AutoMigration, asked: &Reindex) -> Reindex {
     }
 }
 
-/// What a run that starts all the same passes over, and says so.
+/// What a run that starts all the same passes over, in words.
 #[must_use]
-pub fn passed_over(mode: AutoMigration, state: &State) -> Option<Refusal> {
+pub fn passed_over(mode: AutoMigration, state: &State) -> Option<String> {
     use AutoMigration::{Check, False, True, Wait};
     match (mode, state) {
-        (_, State::Ahead { unknown }) => Some(Refusal::Ahead { unknown: unknown.clone() }),
-        (False, State::Pending(plan)) => Some(Refusal::Pending { steps: texts(&plan.steps) }),
-        (False, State::Wrong(refusal)) => Some(refusal.clone()),
+        (_, State::Ahead { unknown }) => Some(ahead(unknown)),
+        (False, State::Pending(plan)) => {
+            Some(Refusal::Pending { steps: texts(&plan.steps) }.to_string())
+        }
+        (False, State::Wrong(refusal)) => Some(refusal.to_string()),
         (_, State::Ready | State::Unknown)
         | (True | Check | Wait, State::Pending(_) | State::Wrong(_)) => None,
     }
@@ -288,6 +286,16 @@ fn list(names: &[String]) -> String {
         Some((last, [])) => last.clone(),
         Some((last, first)) => format!("{} and {last}", first.join(", ")),
     }
+}
+
+/// What a database that is ahead has; what to do about it depends on who asks.
+fn ahead(unknown: &[String]) -> String {
+    let revisions = if unknown.len() == 1 { "revision" } else { "revisions" };
+    format!("the database is ahead: this image lacks {revisions} {}", list(unknown))
+}
+
+fn it(names: &[String]) -> &'static str {
+    if names.len() == 1 { "it" } else { "them" }
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {

@@ -178,7 +178,7 @@ impl Run<'_> {
     fn report(&self, look: &Look) {
         if let Some(why) = plan::passed_over(self.config.auto_migration, &look.state) {
             warn!(
-                stage = %Stage::Plan, event = "starts_anyway", why = why.to_string(),
+                stage = %Stage::Plan, event = "starts_anyway", why,
                 "starts all the same"
             );
         }

@@ -293,7 +293,7 @@ pub enum WorkError {
     #[error("the lock was lost: {0}")]
     LockLost(String),
     /// Rows point at rows that are not there, and did not before this revision.
-    #[error("{count} rows violate foreign keys, the first in table `{table}`")]
+    #[error("{} foreign keys, the first in table `{table}`", if *.count == 1 { "1 row violates".to_owned() } else { format!("{count} rows violate") })]
     ForeignKeys {
         /// How many.
         count: usize,

@@ -10,10 +10,10 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
 };
 
 use nix::{
-    errno::Errno,
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid},
 };
@@ -68,13 +68,8 @@ impl Cluster {
     #[track_caller]
     pub(crate) fn start_again(&self) {
         let options = format!("-p {} -k {}", self.server.port, self.directory.path().display());
-        // After a crash its shared memory is in use for a moment.
-        eventually("the cluster starts", || {
-            self.pg_ctl(&["-w", "-l", "log", "-o", &options, "start"])
-                .status
-                .success()
-                .then_some(())
-        });
+        let started = self.pg_ctl(&["-w", "-l", "log", "-o", &options, "start"]);
+        assert!(started.status.success(), "the cluster does not start\n{}", self.log());
     }
 
     /// Stops it as an administrator does: clients are thrown out, everything is written.
@@ -83,12 +78,23 @@ impl Cluster {
         succeeded("pg_ctl stop", &self.pg_ctl(&["-w", "-m", "fast", "stop"]));
     }
 
-    /// Crashes it: SIGKILL, and nothing is written any more. Gives back once it is gone.
+    /// Crashes it, as the loss of its container does: SIGKILL for all of its processes, and nothing
+    /// is written any more. Gives back once they are gone.
     #[track_caller]
     pub(crate) fn kill(&self) {
-        let pid = self.pid().expect("it runs");
-        kill(pid, Signal::SIGKILL).unwrap();
-        eventually("the cluster is gone", || is_gone(pid).then_some(()));
+        let processes = self.processes();
+        assert!(!processes.is_empty(), "it does not run");
+        for pid in &processes {
+            // Some end by themselves when the first one is gone.
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        eventually("the cluster is gone", || {
+            processes.iter().all(|pid| is_gone(*pid)).then_some(())
+        });
+        // The next start would believe process ids that somebody else may have by now.
+        fs::remove_file(self.data().join("postmaster.pid")).unwrap();
+        let socket = format!(".s.PGSQL.{}.lock", self.server.port);
+        fs::remove_file(self.directory.path().join(socket)).unwrap();
     }
 
     /// Stops every process of it where it stands: connections stay open and silent.
@@ -102,13 +108,19 @@ impl Cluster {
     }
 
     fn each_process(&self, signal: Signal) {
-        let Some(pid) = self.pid() else { return };
+        for pid in self.processes() {
+            // A session may have ended meanwhile.
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// Its first process and the children of that, which are all that there are.
+    fn processes(&self) -> Vec<Pid> {
+        let Some(pid) = self.pid() else { return Vec::new() };
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let children = children.unwrap_or_default();
         let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-        for pid in [pid].into_iter().chain(children.map(Pid::from_raw)) {
-            let _ = kill(pid, signal);
-        }
+        [pid].into_iter().chain(children.map(Pid::from_raw)).collect()
     }
 
     /// A new database on it; it must run.
@@ -157,14 +169,21 @@ impl Drop for Cluster {
         self.thaw();
         if let Some(pid) = self.pid()
             && kill(pid, Signal::SIGQUIT).is_ok()
+            // A test that fails already must not fail twice.
+            && !thread::panicking()
         {
             eventually("the cluster is stopped", || is_gone(pid).then_some(()));
         }
     }
 }
 
+/// Whether a process has ended. Where the first process of a container does not reap, what has
+/// ended stays in the table for ever.
 fn is_gone(pid: Pid) -> bool {
-    kill(pid, None) == Err(Errno::ESRCH)
+    match fs::read_to_string(format!("/proc/{pid}/status")) {
+        Ok(status) => status.lines().any(|line| line.starts_with("State:\tZ")),
+        Err(_) => true,
+    }
 }
 
 /// A port below those that the kernel gives to outgoing connections, which could take it while the

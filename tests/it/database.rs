@@ -25,6 +25,12 @@ pub(crate) trait Database: Sync {
     /// What `DATABASE_URL` says, password included.
     fn url(&self) -> String;
 
+    /// The same as prelaunch shows it, without the password.
+    fn address(&self) -> String;
+
+    /// How the lock is called in the log.
+    fn lock(&self) -> String;
+
     /// Runs SQL as the role of the URL; rows as lines, columns with `|` between them. An error of
     /// the SQL fails the test.
     #[track_caller]

@@ -11,11 +11,15 @@
 //! - `database` one empty database for a test, of either engine; `on_both!` runs a test on each
 //! - `postgres`, `sqlite` the engines
 //! - `cluster` a PostgreSQL server of its own, for tests that start, stop or crash it
+//! - `scenario` a whole start, or several in turn, written down as a directory
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
 //!
 //! The tests, by what they claim:
 //!
 //! - `bed` that the test bed itself does what the others take for granted
+//! - `boot` what a start promises beyond its words: no lock, no trace, no password
+//! - `cases` whole starts and their words in full, as directories in `tests/cases/`
+//! - `tidy` what lints cannot say about this repository
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -28,12 +32,16 @@
 )]
 
 mod bed;
+mod boot;
+mod cases;
 mod cluster;
 mod database;
 mod outcome;
 mod postgres;
 mod prelaunch;
 mod running;
+mod scenario;
 mod session;
 mod sqlite;
+mod tidy;
 mod words;

@@ -146,6 +146,15 @@ impl Database for Postgres {
         self.url_of(&self.name)
     }
 
+    fn address(&self) -> String {
+        format!("postgres://{}@127.0.0.1:{}/{}", self.role, self.server.port, self.name)
+    }
+
+    fn lock(&self) -> String {
+        // The key of the table `prelaunch_ledger` in that schema.
+        "advisory lock -5099229256277813600 of schema `public`".to_owned()
+    }
+
     fn try_query(&self, sql: &str) -> Result<String, String> {
         psql(&self.url(), &[sql])
     }
@@ -200,7 +209,9 @@ fn client(url: &str) -> Command {
 
 fn psql(url: &str, statements: &[&str]) -> Result<String, String> {
     let mut command = client(url);
-    statements.iter().for_each(|statement| _ = command.args(["-c", statement]));
+    for statement in statements {
+        command.args(["-c", statement]);
+    }
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| {
         panic!("psql: {error}; run the tests with ./test.sh");
     });

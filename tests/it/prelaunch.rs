@@ -39,9 +39,10 @@ use crate::{
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What is done to the command just before it is started.
-type Change = Box<dyn Fn(&mut Command) + Send + Sync>;
+type Change = Arc<dyn Fn(&mut Command) + Send + Sync>;
 
-/// A start that can be built up, run, changed and run again.
+/// A start that can be built up, run, changed and run again. A clone shares the directory.
+#[derive(Clone)]
 #[must_use = "nothing happens before `run` or `spawn`"]
 pub(crate) struct Prelaunch {
     directory: Arc<TempDir>,
@@ -149,6 +150,13 @@ impl Prelaunch {
         self
     }
 
+    /// Removes all of `migrations/`.
+    pub(crate) fn without_migrations(self) -> Self {
+        // It may not be there.
+        let _ = fs::remove_dir_all(self.directory().join("migrations"));
+        self
+    }
+
     /// Writes a file below the working directory, byte for byte.
     pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.directory().join(name);
@@ -205,7 +213,7 @@ impl Prelaunch {
 
     /// The way out: any change of the command just before it is started.
     pub(crate) fn changed(mut self, change: impl Fn(&mut Command) + Send + Sync + 'static) -> Self {
-        self.changes.push(Box::new(change));
+        self.changes.push(Arc::new(change));
         self
     }
 

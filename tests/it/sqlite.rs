@@ -53,6 +53,14 @@ impl Database for Sqlite {
         format!("sqlite:{}", self.path().display())
     }
 
+    fn address(&self) -> String {
+        self.url()
+    }
+
+    fn lock(&self) -> String {
+        format!("lock file {}", self.lock_file().display())
+    }
+
     fn try_query(&self, sql: &str) -> Result<String, String> {
         let output =
             self.sqlite3().arg(sql).stdin(Stdio::null()).output().unwrap_or_else(|error| {

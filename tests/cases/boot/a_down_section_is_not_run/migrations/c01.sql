@@ -1,0 +1,9 @@
+-- c01
+--
+-- revision: c01
+
+-- migrate:up
+create table c01 (n integer);
+
+-- migrate:down
+drop table c01;

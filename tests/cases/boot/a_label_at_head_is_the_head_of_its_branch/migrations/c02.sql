@@ -1,0 +1,8 @@
+-- c02
+--
+-- revision: c02
+-- revises: c01
+-- branch: left
+
+-- migrate:up
+create table c02 (n integer);

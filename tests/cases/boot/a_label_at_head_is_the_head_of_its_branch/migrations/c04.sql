@@ -1,0 +1,7 @@
+-- c04
+--
+-- revision: c04
+-- revises: c03
+
+-- migrate:up
+create table c04 (n integer);

@@ -1,0 +1,7 @@
+-- c01
+--
+-- revision: c01
+
+-- migrate:up
+create table c01 (n integer);
+insert into c01 values ('1);

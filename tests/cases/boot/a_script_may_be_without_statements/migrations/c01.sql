@@ -1,0 +1,6 @@
+-- c01
+--
+-- revision: c01
+
+-- migrate:up
+-- nothing to do

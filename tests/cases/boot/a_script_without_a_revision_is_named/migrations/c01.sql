@@ -1,0 +1,4 @@
+-- create c01
+
+-- migrate:up
+select 1;

@@ -1,0 +1,9 @@
+-- c01
+--
+-- revision: c01
+-- transaction: false
+
+-- migrate:up
+create table c01 (n integer);
+insert into c01 values (1);
+insert into c01 values (nonsense);

@@ -1,0 +1,6 @@
+-- abcd1
+--
+-- revision: abcd1
+
+-- migrate:up
+create table abcd1 (n integer);

@@ -1,0 +1,8 @@
+-- c03
+--
+-- revision: c03
+-- revises: c02
+-- reindex: fields
+
+-- migrate:up
+create table c03 (n integer);

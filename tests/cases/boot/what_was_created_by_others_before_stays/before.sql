@@ -1,0 +1,2 @@
+create table theirs (n integer);
+insert into theirs values (5);

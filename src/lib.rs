@@ -22,7 +22,7 @@
 //! 4. [`lock::acquire`] queues. At each poll it takes the same look, and leaves as soon as another
 //!    runner has done the work. Otherwise it ends with a [`db::Locked`].
 //! 5. Under the lock the look is taken once more, since only a plan that was made here may be
-//!    acted on. [`apply::apply`] runs one revision after the other, [`mod@reindex`] the commands that
+//!    acted on. [`apply::apply`] runs one revision after the other, [`reindex`] the commands that
 //!    come after them, and the lock is given back.
 //! 6. [`exec::exec`] becomes the server. Without one, the run ends with 0.
 //!
@@ -35,14 +35,14 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`run`] | the flow, one call for each stage |
-//! | [`stage`], [`mod@error`] | the names of the stages; the table of exit codes |
+//! | [`stage`], [`error`] | the names of the stages; the table of exit codes |
 //! | [`wait`] | until everything answers; what passes by itself, and what is a refusal |
 //! | [`look`] | everything that can make a run necessary, as one value |
 //! | [`lock`] | the queue, polled; and the wait for another runner's work |
 //! | [`plan`] | how the database stands to the image, and the table of modes |
 //! | [`apply`] | revisions with their ledger rows: fenced, or statement by statement |
-//! | [`mod@reindex`] | hook and reindex, each success a line of the history |
-//! | [`exec`] | the server: `execve`, `SUPERVISE`, `RUN_AS`, signal dispositions |
+//! | [`reindex`] | hook and reindex, each success a line of the history |
+//! | [`exec`] | the server: `execve`, `SUPERVISE`, `RUN_AS` |
 //! | `pause` | how long until the next try, and when to stop trying |
 //! | [`graph`] | revisions, order, targets |
 //! | [`script`] | a file of SQL: header, sections, statements, checksum |
@@ -52,7 +52,7 @@
 //! | [`files`] | directories of scripts, and small files with values |
 //! | [`signals`], [`child`] | what asks us to end; commands that run for a while |
 //! | [`report`], [`cli`] | log lines and last words; arguments and help |
-//! | `sys` | the calls that are unsafe |
+//! | `sys` | the calls that have no safe form |
 //!
 //! From `run` to `pause` is the spine, one verb a file. From `graph` to `values` is the core, the
 //! nouns. The rest is the edge. [`look`] and [`plan`] stand in the spine and are as pure as the
@@ -69,14 +69,14 @@
 //!   ledger row, on which a second runner of the same revision blocks and fails.
 //! - **A plan that was made without the lock is only reported.**
 //! - **Nobody but `exec` becomes another process**, and only `child` and `exec` start one. Signal
-//!   handlers stay from the first line of `main` until `execve` resets them.
+//!   handlers stay from the start of `main` until `execve` resets them.
 //! - **No wait without a bound, and none that a signal does not end.** Pauses come from `pause`
 //!   alone, and each has a deadline. Only work that is under way, a statement or a command, may
 //!   take as long as it takes.
-//! - **Nobody waits inside the database**, neither in `pg_advisory_lock` nor in an open
+//! - **Nobody queues inside the database**, neither in `pg_advisory_lock` nor in an open
 //!   transaction: an index that is built concurrently would wait for that transaction.
-//! - **Nothing outlives its transaction in a session**: no `SET`, no named prepared statement, for
-//!   the sake of transaction-pooling PgBouncer.
+//! - **Nothing of ours outlives its transaction in a session**: no `SET`, no named prepared
+//!   statement, for the sake of transaction-pooling PgBouncer. What a script sets is put back.
 //! - **Nothing goes back.** A run applies or refuses; no code path of it runs a down section.
 //! - **A transient failure is told from a permanent one by step, SQLSTATE, result code and the
 //!   system's error**, never by the text of a message.
@@ -84,35 +84,35 @@
 //!   `Debug` and `Display` leave it out.
 //! - **Nothing on stdout**, which belongs to the server, and to help that was asked for.
 //! - **The environment is read in `main` alone**; nobody sets a variable of this process.
-//! - **Unsafe code is in `sys` alone**, a few calls that have no safe form.
+//! - **Unsafe code is in `sys` alone**, each call with its reason.
 
 // In reading order, which the formatter is told to keep.
 
 // The spine.
-pub mod apply;
-pub mod error;
-pub mod exec;
-pub mod lock;
-pub mod look;
-mod pause;
-pub mod plan;
-pub mod reindex;
 pub mod run;
 pub mod stage;
+pub mod error;
 pub mod wait;
+pub mod look;
+pub mod lock;
+pub mod plan;
+pub mod apply;
+pub mod reindex;
+pub mod exec;
+mod pause;
 
 // The core.
-pub mod config;
-pub mod engine;
 pub mod graph;
 pub mod script;
+pub mod config;
+pub mod engine;
 pub mod values;
 
 // The edge.
-pub mod child;
-pub mod cli;
 pub mod db;
 pub mod files;
-pub mod report;
 pub mod signals;
+pub mod child;
+pub mod report;
+pub mod cli;
 mod sys;

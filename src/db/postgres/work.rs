@@ -24,10 +24,6 @@ const CANCELLED: Duration = Duration::from_millis(1200);
 /// How long to try to reach the server for a cancellation or a settlement.
 const REACH: Duration = Duration::from_millis(500);
 
-/// Puts back what a script may have changed for its session: its role may not write the ledger,
-/// and the next script expects what it would find in a session of its own.
-const RESET: &str = "reset session authorization; reset role; reset all";
-
 /// The lock and the worker.
 #[derive(Debug)]
 pub struct Locked {
@@ -125,8 +121,24 @@ impl Locked {
         guarded(address, *key, terms, keeper, work).await
     }
 
+    /// Puts back what a script may have changed for its session: its role may not write the
+    /// ledger, and the next script expects what it would find in a session of its own.
+    ///
+    /// What the client named when it connected is a default of the session only without a pooler:
+    /// PgBouncer sets it like anybody, and without its name the worker could not be cancelled.
+    async fn reset(&mut self) -> Result<(), WorkError> {
+        let name = self.address.application_name(&self.key.short(), "worker");
+        let reset = format!(
+            "reset session authorization; reset role; reset all; \
+             set application_name = {}; set client_encoding = 'UTF8'; \
+             set datestyle = 'ISO, MDY'; set timezone = 'UTC'",
+            literal(&name)
+        );
+        self.execute(&reset).await
+    }
+
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
-        self.execute(RESET).await?;
+        self.reset().await?;
         let prefix = self.facts.prefix();
         let time = bound(sql::time_ledger(&prefix))
             .bind(entry.subject.clone())
@@ -256,7 +268,7 @@ impl Locked {
         row: &LedgerRow,
         entry: &Entry,
     ) -> Result<(), WorkError> {
-        self.execute(RESET).await?;
+        self.reset().await?;
         self.begin(self.terms.lock_timeout).await?;
         self.fence(row, Some(entry.took)).await?;
         let forget = sql::journal_forget(&self.facts.prefix());

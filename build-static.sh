@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Builds the static release binary, and prints its path as the only line on stdout.
+#
+# musl is what it is linked against. Where Rust's musl target or Debian's musl-tools (SQLite and
+# the TLS library have C in them) are missing they are installed; where they cannot be had, glibc is
+# linked statically instead, which is larger by a fifth and does the same.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { echo "build-static: $*" >&2; }
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+musl=${host%%-*}-unknown-linux-musl
+
+have_target() { [ -d "$(rustc --print target-libdir --target "$musl")" ]; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+get_target() {
+    have_target && return
+    say "adds the target $musl"
+    rustup target add "$musl" >&2 && have_target
+}
+
+get_compiler() {
+    command -v musl-gcc >/dev/null && return
+    say "installs musl-tools"
+    # A fresh machine has no lists of packages yet; one that has them need not fetch them again.
+    as_root apt-get install -y -q musl-tools >&2 ||
+        { as_root apt-get update -q >&2 && as_root apt-get install -y -q musl-tools >&2; }
+}
+
+if get_target && get_compiler; then
+    target=$musl
+else
+    # `--target` although it is the host: build scripts and macros must not be linked statically.
+    target=$host
+    export RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }-C target-feature=+crt-static"
+    say "musl is not to be had; links glibc statically"
+fi
+
+cargo build --release --locked --bin prelaunch --target "$target" >&2
+directory=$(cargo metadata --format-version 1 --no-deps --locked --offline |
+    sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+echo "$directory/$target/release/prelaunch"

@@ -3,7 +3,8 @@
 //! A [`Graph`] is sound by construction: [`Graph::new`] either names every fault or gives a graph
 //! in which each parent and dependency is there, ids, tags and labels name one thing each, and
 //! nothing waits for itself. So the questions here have answers and no errors; only a target that
-//! somebody typed can fail ([`Graph::resolve`]).
+//! somebody typed can fail ([`Graph::resolve`], [`Graph::destination`]), or the way to it from what
+//! a database has recorded ([`Graph::route`]).
 //!
 //! What a reader may not expect: *order* is everywhere the one topological order, in which ties
 //! are broken by the order in which the revisions were given. Parents and dependencies both count
@@ -15,17 +16,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use revision::{Revision, RevisionId};
 
 mod build;
+mod destination;
 #[cfg(test)]
 pub(crate) mod notation;
 mod order;
 mod resolve;
 pub mod revision;
+mod route;
 pub mod target;
 #[cfg(test)]
 mod tests;
 
 pub use build::GraphFault;
+pub use destination::Destination;
 pub use resolve::TargetError;
+pub use route::{Route, RouteError, Way};
 
 /// A sound graph of revisions.
 #[derive(Clone, Debug, Default)]

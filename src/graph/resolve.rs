@@ -5,24 +5,20 @@
 //! the newest release here.
 //!
 //! Surprising: `base` and `LABEL@base` both give an empty list, since nothing has to be reached.
-//! Going *back* to them differs (Alembic leaves the other trees alone for `LABEL@base`), and who
-//! does that must look at the target.
+//! Going *back* to them differs, and [`Graph::destination`](super::Graph::destination) says how; it
+//! also knows the targets that are counted from where the database is, which are an error here.
 //!
 //! A bare label is the revision that declares it, as in Alembic; the branch is `LABEL@head`.
 
-use std::ops::Bound;
+use std::{fmt, ops::Bound};
 
-use super::{
-    Graph,
-    revision::RevisionId,
-    target::{Target, counted_from},
-};
+use super::{Destination, Graph, revision::RevisionId, target::Target};
 
-/// Fewer characters of an id are no prefix: Alembic's rule, and short ones soon become ambiguous.
+/// Fewer characters of an id are no prefix: short ones soon become ambiguous.
 const SHORTEST_PREFIX: usize = 4;
 
 /// As many ids as a message lists where there may be hundreds.
-const LISTED: usize = 5;
+pub(super) const LISTED: usize = 5;
 
 /// Why a target leads nowhere in this graph.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -70,11 +66,76 @@ pub enum TargetError {
         /// The ids, sorted.
         candidates: Vec<RevisionId>,
     },
-    /// Steps, which the graph alone does not answer.
+    /// Steps from where the database is, which the graph alone does not answer.
     #[error("`{text}` counts steps; name the revision, tag or label itself")]
     Relative {
         /// The target as typed.
         text: String,
+    },
+    /// Steps from where the database is, which is in several places.
+    #[error(
+        "`{text}` counts from where the database is, and that is at {}; \
+         name the revision to go to{}",
+        list(.places, LISTED),
+        on_a_branch(.text, .places)
+    )]
+    SeveralPlaces {
+        /// The target as typed.
+        text: String,
+        /// Where, in order.
+        places: Vec<RevisionId>,
+    },
+    /// Steps over a revision that has several children.
+    #[error(
+        "`{text}` is ambiguous: {} {}; name the revision to go to",
+        after_clause(.after.as_ref()),
+        list(.choices, LISTED)
+    )]
+    Fork {
+        /// The target as typed.
+        text: String,
+        /// The revision; none before the roots.
+        after: Option<RevisionId>,
+        /// Its children, or the roots, in order.
+        choices: Vec<RevisionId>,
+    },
+    /// Steps back over a revision that has several parents.
+    #[error(
+        "`{text}` is ambiguous: `{merge}` merges {}; name the revision to go to",
+        list(.parents, LISTED)
+    )]
+    Merged {
+        /// The target as typed.
+        text: String,
+        /// The revision.
+        merge: RevisionId,
+        /// Its parents, as its header has them.
+        parents: Vec<RevisionId>,
+    },
+    /// More steps than there are.
+    #[error(
+        "`{text}` goes too far; from {} {way} there {} {steps} {}",
+        .from.as_ref().map_or_else(|| "`base`".to_owned(), |id| format!("`{id}`")),
+        if *.steps == 1 { "is" } else { "are" },
+        if *.steps == 1 { "step" } else { "steps" }
+    )]
+    TooFar {
+        /// The target as typed.
+        text: String,
+        /// Where the steps begin; none before the roots.
+        from: Option<RevisionId>,
+        /// `on` or `back`.
+        way: &'static str,
+        /// How many there are.
+        steps: u32,
+    },
+    /// Steps back on a branch that is not there.
+    #[error("`{text}` goes back on a branch of which nothing is applied")]
+    NotApplied {
+        /// The target as typed.
+        text: String,
+        /// The branch, as it was named in the target.
+        label: String,
     },
 }
 
@@ -83,7 +144,8 @@ impl Graph {
     /// and `heads` of an empty graph.
     ///
     /// `heads` leaves out heads on which another revision depends: that one brings them along.
-    /// Relative targets are an error as yet, `NAME+n` included.
+    /// `NAME+n` and `NAME-n` are counted from the revision, so they are known here; `+n`, `-n`,
+    /// `LABEL@+n` and `LABEL@-n` are an error.
     pub fn resolve(&self, target: &Target) -> Result<Vec<RevisionId>, TargetError> {
         match target {
             Target::Head => one_head(self.heads(), None),
@@ -99,11 +161,17 @@ impl Graph {
             // As in Alembic, a bare label is the revision that declares it.
             Target::Name(text) => match self.find(text) {
                 Ok(at) => Ok(vec![self.id_at(at).clone()]),
-                Err(error) => Err(self.steps_or(error, text)),
+                // A name that nothing has may still be `NAME+n`; if not, the error about the name
+                // stands.
+                Err(error) => match self.counted(text).ok_or(error)?? {
+                    Destination::At(ids) => Ok(ids),
+                    // Before the first revision is nothing that could be reached.
+                    Destination::Before(_) => Err(TargetError::Relative { text: text.clone() }),
+                },
             },
             Target::LabelHead(label) => self.branch_head(label, self.find(label)?),
             Target::LabelBase(label) => self.find(label).map(|_| Vec::new()),
-            Target::LabelUp(label, _) => {
+            Target::LabelUp(label, _) | Target::LabelDown(label, _) => {
                 self.find(label)?;
                 Err(TargetError::Relative { text: target.to_string() })
             }
@@ -128,7 +196,7 @@ impl Graph {
     /// The revision of a name: id, tag, the one that declares the label, prefix.
     ///
     /// The first three cannot contradict each other: that would have been a fault of the graph.
-    fn find(&self, text: &str) -> Result<usize, TargetError> {
+    pub(super) fn find(&self, text: &str) -> Result<usize, TargetError> {
         let exact = self.by_id.get(text).or_else(|| self.by_tag.get(text));
         if let Some(&at) = exact.or_else(|| self.by_label.get(text)) {
             return Ok(at);
@@ -150,14 +218,6 @@ impl Graph {
                 text: text.to_owned(),
                 candidates: matches.into_iter().map(|(id, _)| id.clone()).collect(),
             }),
-        }
-    }
-
-    /// A name that nothing has may still be `NAME+n`; if not, the error about the name stands.
-    fn steps_or(&self, error: TargetError, text: &str) -> TargetError {
-        match counted_from(text).map(|name| self.find(name)) {
-            Some(Ok(_)) => TargetError::Relative { text: text.to_owned() },
-            Some(Err(_)) | None => error,
         }
     }
 
@@ -258,12 +318,24 @@ fn nearest_clause(nearest: Option<&str>) -> String {
     )
 }
 
+/// How to count where the database is in several places, unless that was tried.
+fn on_a_branch(text: &str, places: &[RevisionId]) -> String {
+    match places {
+        [first, ..] if !text.contains('@') => format!(", or count on a branch: `{first}@{text}`"),
+        _ => String::new(),
+    }
+}
+
+fn after_clause(after: Option<&RevisionId>) -> String {
+    after.map_or_else(|| "the graph begins with".to_owned(), |id| format!("`{id}` is followed by"))
+}
+
 /// `a`, `b` and `c`, or `a`, `b` and 7 more.
-fn list(ids: &[RevisionId], most: usize) -> String {
-    let mut names: Vec<String> = ids.iter().take(most).map(|id| format!("`{id}`")).collect();
-    let last = match ids.len() - names.len() {
-        0 => names.pop().unwrap_or_default(),
+pub(super) fn list(names: &[impl fmt::Display], most: usize) -> String {
+    let mut texts: Vec<String> = names.iter().take(most).map(|name| format!("`{name}`")).collect();
+    let last = match names.len() - texts.len() {
+        0 => texts.pop().unwrap_or_default(),
         more => format!("{more} more"),
     };
-    if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) }
+    if texts.is_empty() { last } else { format!("{} and {last}", texts.join(", ")) }
 }

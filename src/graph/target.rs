@@ -1,7 +1,8 @@
 //! The target grammar: what somebody may ask the schema to be at.
 //!
 //! ```text
-//! head  heads  base  NAME  +n  -n  NAME+n  NAME-n  LABEL@head  LABEL@base  LABEL@+n     (n >= 1)
+//! head  heads  base  NAME  +n  -n  NAME+n  NAME-n                                       (n >= 1)
+//! LABEL@head  LABEL@base  LABEL@+n  LABEL@-n
 //! ```
 //!
 //! [`Target::parse`] needs no graph, and promises that [`Target`] displays as it was typed (less
@@ -10,7 +11,7 @@
 //! Surprising: there is no variant for `NAME+n` and `NAME-n`. Tags may contain both signs
 //! (`1.8-rc1`, or even `1.8-1`), and only the graph knows its tags. So the text stays whole in
 //! [`Target::Name`], and [`Graph::resolve`](super::Graph::resolve) takes it for steps only when
-//! nothing has that name.
+//! nothing has that name. In the steps form, and only there, NAME may also be `head` or `base`.
 
 use std::{fmt, num::NonZeroU32};
 
@@ -36,6 +37,8 @@ pub enum Target {
     LabelBase(String),
     /// So many revisions further on a branch than the database is.
     LabelUp(String, NonZeroU32),
+    /// So many revisions back on a branch from where the database is.
+    LabelDown(String, NonZeroU32),
 }
 
 /// Why a text is no target.
@@ -51,7 +54,10 @@ pub enum TargetSyntaxError {
         text: String,
     },
     /// An `@` with something else around it than a branch can have.
-    #[error("target `{text}` cannot be read; write `LABEL@head`, `LABEL@base` or `LABEL@+1`")]
+    #[error(
+        "target `{text}` cannot be read; \
+         write `LABEL@head`, `LABEL@base`, `LABEL@+1` or `LABEL@-1`"
+    )]
     Branch {
         /// The text as given.
         text: String,
@@ -74,9 +80,11 @@ impl Target {
             let target = match rest {
                 "head" => Some(Self::LabelHead(label.clone())),
                 "base" => Some(Self::LabelBase(label.clone())),
-                _ => {
-                    rest.strip_prefix('+').and_then(steps).map(|n| Self::LabelUp(label.clone(), n))
-                }
+                _ => match (rest.strip_prefix('+'), rest.strip_prefix('-')) {
+                    (Some(n), _) => steps(n).map(|n| Self::LabelUp(label.clone(), n)),
+                    (_, Some(n)) => steps(n).map(|n| Self::LabelDown(label.clone(), n)),
+                    (None, None) => None,
+                },
             };
             // A label is itself a name: `head@head` and `+1@head` would name nothing.
             return target
@@ -98,9 +106,12 @@ impl Target {
     #[must_use]
     pub fn is_relative_or_base(&self) -> bool {
         match self {
-            Self::Base | Self::LabelBase(_) | Self::Up(_) | Self::Down(_) | Self::LabelUp(..) => {
-                true
-            }
+            Self::Base
+            | Self::LabelBase(_)
+            | Self::Up(_)
+            | Self::Down(_)
+            | Self::LabelUp(..)
+            | Self::LabelDown(..) => true,
             Self::Head | Self::Heads | Self::Name(_) | Self::LabelHead(_) => false,
         }
     }
@@ -118,14 +129,28 @@ impl fmt::Display for Target {
             Self::LabelHead(label) => write!(f, "{label}@head"),
             Self::LabelBase(label) => write!(f, "{label}@base"),
             Self::LabelUp(label, steps) => write!(f, "{label}@+{steps}"),
+            Self::LabelDown(label, steps) => write!(f, "{label}@-{steps}"),
         }
     }
 }
 
-/// The name in `NAME+n` or `NAME-n`.
-pub(super) fn counted_from(text: &str) -> Option<&str> {
-    let (name, number) = text.rsplit_once(['+', '-'])?;
-    steps(number).map(|_| name)
+/// How far, and which way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Count {
+    Up(NonZeroU32),
+    Down(NonZeroU32),
+}
+
+/// The parts of `NAME+n` or `NAME-n`.
+pub(super) fn counted_from(text: &str) -> Option<(&str, Count)> {
+    let at = text.rfind(['+', '-'])?;
+    let (name, signed) = text.split_at(at);
+    let count = match (signed.strip_prefix('+'), signed.strip_prefix('-')) {
+        (Some(n), _) => Count::Up(steps(n)?),
+        (_, Some(n)) => Count::Down(steps(n)?),
+        (None, None) => return None,
+    };
+    Some((name, count))
 }
 
 /// Plain digits without leading zeros, so that a target displays as it was typed (and because the

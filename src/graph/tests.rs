@@ -1,7 +1,9 @@
 //! What a graph promises, a group per shape: nodes are letters, and cases are text.
 
+use std::collections::BTreeSet;
+
 use super::{
-    Graph,
+    Graph, Route, Way,
     notation::{graph, id, ids, revisions},
     revision::{Revision, RevisionId},
     target::{Target, TargetSyntaxError},
@@ -9,6 +11,8 @@ use super::{
 
 mod faults;
 mod random;
+mod route;
+mod traversal;
 
 fn words<'a>(ids: impl IntoIterator<Item = &'a RevisionId>) -> String {
     ids.into_iter().map(RevisionId::as_str).collect::<Vec<_>>().join(" ")
@@ -22,6 +26,31 @@ fn check(text: &str, target: &str, expected: &str) {
         Err(error) => error.to_string(),
     };
     assert_eq!(found, expected, "`{target}` in `{text}`");
+}
+
+/// The route of a database that is at `current`: `up b c: c`, `down c b: a`, `there`, or the error
+/// in full.
+#[track_caller]
+fn check_route(text: &str, current: &str, target: &str, expected: &str) {
+    let graph = graph(text);
+    let recorded = recorded(&graph.with_ancestors(&ids(current)));
+    let target = Target::parse(target).expect("a target that can be read");
+    let found = match graph.route(&recorded, &target) {
+        Err(error) => error.to_string(),
+        Ok(Route { from, to, way }) => {
+            assert_eq!(words(&from), words(&graph.current(&recorded)), "where it begins");
+            match way {
+                Way::There => "there".to_owned(),
+                Way::Up(steps) => format!("up {}: {}", words(&steps), words(&to)),
+                Way::Down(steps) => format!("down {}: {}", words(&steps), words(&to)),
+            }
+        }
+    };
+    assert_eq!(found, expected, "`{target}` from {current:?} in `{text}`");
+}
+
+fn recorded<'a>(ids: impl IntoIterator<Item = &'a RevisionId>) -> BTreeSet<String> {
+    ids.into_iter().map(ToString::to_string).collect()
 }
 
 /// Order, heads and roots.
@@ -302,10 +331,25 @@ mod names {
     #[test]
     fn a_sign_counts_steps_only_where_nothing_has_the_whole_name() {
         check(NAMES, "1.10-1", "abcdef");
-        for steps in ["1.8-1", "x-2", "1e629+10", "+1", "-2", "1.8@+1"] {
+        check(NAMES, "1.8+1", "1e62ffff");
+        check(NAMES, "x-2", "abcd");
+        check(NAMES, "1.11-rc1+1", "abcdef");
+        check(NAMES, "1e629+4", "x");
+        check(NAMES, "head-1", "abcdef");
+        check(NAMES, "base+2", "1e62ffff");
+    }
+
+    #[test]
+    fn steps_from_where_the_database_is_are_not_known_without_it() {
+        // Nor is `base` a revision that could be reached.
+        for steps in ["+1", "-2", "1.8@+1", "1.8@-1", "1.8-1"] {
             let error = format!("`{steps}` counts steps; name the revision, tag or label itself");
             check(NAMES, steps, &error);
         }
+    }
+
+    #[test]
+    fn steps_from_an_unknown_name_are_an_unknown_name() {
         let unknown = "no revision, tag or label here is called `zz-1`; \
                        check the name, and whether the image is the right one";
         check(NAMES, "zz-1", unknown);
@@ -330,6 +374,7 @@ mod grammar {
             "x@head",
             "x@base",
             "1.8-rc1@+3",
+            "x@-2",
         ] {
             let target = Target::parse(&format!(" {text}\n"));
             assert_eq!(target.map(|target| target.to_string()), Ok(text.to_owned()));
@@ -348,6 +393,7 @@ mod grammar {
             ("+1", true),
             ("-1", true),
             ("x@+1", true),
+            ("x@-1", true),
         ] {
             let target = Target::parse(text).expect("a target");
             assert_eq!(target.is_relative_or_base(), expected, "`{text}`");
@@ -360,7 +406,9 @@ mod grammar {
             let error = TargetSyntaxError::Steps { text: text.to_owned() };
             assert_eq!(Target::parse(text), Err(error));
         }
-        for text in ["@head", "x@", "x@heads", "x@-1", "x@+0", "a@b@head", "head@head", "+1@head"] {
+        for text in
+            ["@head", "x@", "x@heads", "x@y", "x@-0", "x@+0", "a@b@head", "head@head", "+1@head"]
+        {
             let error = TargetSyntaxError::Branch { text: text.to_owned() };
             assert_eq!(Target::parse(text), Err(error));
         }

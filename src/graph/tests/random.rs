@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Graph, Revision, RevisionId, Target, revisions};
+use super::{Graph, Revision, RevisionId, Target, Way, recorded, revisions};
 
 /// Marsaglia's xorshift: the same graphs in every run.
 struct Dice(u64);
@@ -82,4 +82,51 @@ fn ancestors_of_all_heads_are_everything_and_never_newer_than_themselves() {
             assert!(newer.iter().all(|other| graph.with_ancestors([other]).contains(id)));
         }
     }
+}
+
+#[test]
+fn a_route_leaves_nothing_without_what_it_needs_and_leads_to_its_target() {
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for size in 1..60 {
+        let graph = Graph::new(shuffled(&mut dice, size)).expect("a sound graph");
+        let all: Vec<RevisionId> = graph.revisions().map(|r| r.id.clone()).collect();
+        let applied = graph.with_ancestors([&all[dice.below(size)], &all[dice.below(size)]]);
+        for id in &all {
+            let target = Target::Name(id.to_string());
+            let route = graph.route(&recorded(&applied), &target).expect("a route");
+            let after = match &route.way {
+                Way::There => applied.clone(),
+                Way::Up(steps) => taken(&graph, &applied, steps),
+                // Backwards it is a way up.
+                Way::Down(steps) => {
+                    let gone: BTreeSet<RevisionId> = steps.iter().cloned().collect();
+                    let left: BTreeSet<RevisionId> = applied.difference(&gone).cloned().collect();
+                    let up: Vec<RevisionId> = steps.iter().rev().cloned().collect();
+                    assert_eq!(taken(&graph, &left, &up), applied, "there and back");
+                    left
+                }
+            };
+            assert!(after.contains(id), "`{id}` is reached");
+            assert_eq!(graph.with_ancestors(&after), after, "nothing is missing below");
+            assert!(graph.newer_than([id]).is_disjoint(&after) || !applied.contains(id));
+            assert_eq!(graph.current(&recorded(&after)), route.to);
+            let again = graph.route(&recorded(&after), &target).expect("a route");
+            assert!(again.way == Way::There || !applied.contains(id), "it is reached once");
+        }
+    }
+}
+
+/// What is applied after these steps, each of which must find what it needs.
+fn taken(
+    graph: &Graph,
+    applied: &BTreeSet<RevisionId>,
+    steps: &[RevisionId],
+) -> BTreeSet<RevisionId> {
+    let mut applied = applied.clone();
+    for step in steps {
+        let parents = &graph.get(step).expect("a known step").parents;
+        assert!(parents.iter().chain(graph.dependencies(step)).all(|id| applied.contains(id)));
+        assert!(applied.insert(step.clone()), "`{step}` is taken once");
+    }
+    applied
 }

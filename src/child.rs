@@ -2,7 +2,9 @@
 //!
 //! A child has a process group of its own, so that a signal reaches its children too; its
 //! stdout goes to our stderr, because stdout belongs to the server. It always ends before we
-//! go on: by itself, by the signal that we forward, or by SIGKILL after `STOP_TIMEOUT`.
+//! go on: by itself, or, where we are asked to stop, with its whole group by the signal that we
+//! forward, or by SIGKILL after `STOP_TIMEOUT`. What it leaves running when it ends by itself is
+//! its own affair.
 
 use std::{
     io,
@@ -27,6 +29,9 @@ use crate::{
     stage::Stage,
     sys,
 };
+
+/// How often to see whether a group still has members; nobody gives notice of that.
+const LEFT: Duration = Duration::from_millis(10);
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +135,7 @@ fn start(command: &CommandLine, environment: &EnvironmentChange) -> io::Result<C
     for (name, value) in &environment.set {
         child.env(name, value);
     }
-    sys::ignore_as_found(child.as_std_mut());
+    sys::as_found(child.as_std_mut());
     child.spawn()
 }
 
@@ -154,13 +159,29 @@ async fn stop(child: &mut Child, number: i32, upbringing: Upbringing<'_>) {
     );
     // A group that is gone has nothing left to end.
     let _ = killpg(group, signal::Signal::try_from(number).ok());
-    let ended = tokio::time::timeout(upbringing.stop_timeout, child.wait()).await;
-    if ended.is_err() {
+    let ended = async {
+        let _ = child.wait().await;
+        emptied(group).await;
+    };
+    if tokio::time::timeout(upbringing.stop_timeout, ended).await.is_err() {
         warn!(
             stage = %upbringing.stage, event = "killing", pid = group.as_raw(),
             "the command did not end in time"
         );
         let _ = killpg(group, signal::Signal::SIGKILL);
         let _ = child.wait().await;
+    }
+}
+
+/// Until nobody is left in the group. A shell ends at once, and what it was running takes its time:
+/// that still works on our database, and the lock must not be given back before it is done.
+async fn emptied(group: Pid) {
+    loop {
+        // Who was orphaned came to us if we are PID 1, and would stay in the group as a zombie.
+        while sys::reap(Pid::from_raw(-group.as_raw())).is_some() {}
+        if killpg(group, None).is_err() {
+            return;
+        }
+        tokio::time::sleep(LEFT).await;
     }
 }

@@ -39,7 +39,8 @@ fn main() -> ExitCode {
             config.for_server.set.push(home.clone());
             config.for_children.set.push(home);
         }
-        run::run(&config, Server::from_words(&server).as_ref(), &Arc::new(signals))
+        let server = Server::from_words(&server, &variables);
+        run::run(&config, server.as_ref(), &Arc::new(signals))
     });
     match ended {
         Ok(code) => code,

@@ -1,13 +1,15 @@
 //! Signals during the work: noticed once, acted on by the stage that is running.
 //!
 //! Handlers, not masks: PID 1 has no default actions, and `execve` resets handlers by itself.
-//! They are installed before anything else and stay until `execve`, so that no instant is
-//! unguarded; whoever becomes the server asks [`Signals::noticed`] last.
+//! They are installed before anything else and stay until the server's dispositions are put back;
+//! whoever becomes the server asks [`Signals::noticed`] after that, so that no instant is unguarded.
 //!
 //! A second signal ends the process at once with 128+n, whatever it is doing: the database
 //! rolls back what was open, and the next run finds out what is left.
 //!
-//! A SIGHUP that was ignored at the start stays ignored: that is what `nohup` asks for.
+//! A SIGHUP that was ignored at the start stays ignored: that is what `nohup` asks for. The others
+//! stop us although they were ignored (a shell does that to SIGINT behind an `&`, where `kill -INT`
+//! is meant all the same) or blocked; the server has them as they were found.
 
 use std::{
     future::Future,
@@ -19,12 +21,14 @@ use std::{
     },
 };
 
-use crate::sys;
+use nix::sys::signal::{SigSet, Signal as Named};
 use signal_hook::{
     SigId,
     consts::{SIGHUP, SIGINT, SIGTERM},
     flag, low_level,
 };
+
+use crate::sys;
 
 /// A signal that asks prelaunch to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,7 +72,7 @@ impl Signals {
         bell.set_nonblocking(true)?;
         rope.set_nonblocking(true)?;
         let mut actions = Vec::new();
-        sys::remember_ignored();
+        sys::remember();
         for signal in [SIGTERM, SIGINT, SIGHUP] {
             if signal == SIGHUP && sys::ignored_at_start(signal) {
                 continue;
@@ -84,6 +88,8 @@ impl Signals {
                 low_level::pipe::register(signal, rope.try_clone()?)?,
             ]);
         }
+        let ours = [Named::SIGTERM, Named::SIGINT, Named::SIGHUP];
+        SigSet::from_iter(ours).thread_unblock()?;
         Ok(Self { first, bell, heard: OnceLock::new(), actions })
     }
 

@@ -1,60 +1,114 @@
 //! What has no safe wrapper: the one module with `unsafe`, a few calls with a reason each.
 //!
-//! *Ignored signals.* `execve` resets handlers to the default, but a signal that was *ignored*
-//! when prelaunch started must be ignored again in the server (a `nohup`, a shell that shields
-//! its children), and the libraries here have put handlers in its place by then. Nothing that we
-//! have reads a disposition without changing it, or does something between `fork` and `execve`.
+//! *How the process was started*, as far as the kernel keeps it and libraries change it.
+//! `execve` resets handlers to the default, but a signal that was *ignored* when prelaunch
+//! started must be ignored again in the server (a `nohup`, a shell that shields its
+//! children), and one that was *blocked* must be blocked. While we work it is otherwise: what
+//! asks us to end must reach us, and the kernel must not throw away how a child ended, which it
+//! does where SIGCHLD is ignored. Nothing in the libraries that we have reads a disposition
+//! without changing it, or does something between `fork` and `execve`.
 //!
-//! *Signals by number.* Real-time signals have no name in the wrapper.
+//! *Signals by number*: a real-time signal cannot be sent, nor told as the end of a child,
+//! through the wrapper.
 //!
-//! *Where SQLite found an error.* sqlx does not ask.
+//! *Where SQLite found an error*: sqlx does not ask.
 #![expect(unsafe_code, reason = "these calls have no safe wrapper")]
 
 use std::{
-    mem::MaybeUninit, os::unix::process::CommandExt as _, process::Command, ptr, sync::OnceLock,
+    io,
+    mem::MaybeUninit,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    process::{Command, ExitStatus},
+    ptr,
+    sync::OnceLock,
 };
 
 use libsqlite3_sys::sqlite3_error_offset;
-use nix::{libc, unistd::Pid};
+use nix::{
+    libc,
+    sys::signal::SigSet,
+    unistd::{Pid, getpgrp, tcsetpgrp},
+};
 use sqlx::sqlite::LockedSqliteHandle;
 
-/// Numbers of the signals that were ignored when the process started.
-static IGNORED: OnceLock<Vec<i32>> = OnceLock::new();
+/// What was found at the start.
+#[derive(Debug)]
+struct Found {
+    /// The numbers of the signals that were ignored.
+    ignored: Vec<i32>,
+    /// The signals that were blocked.
+    blocked: SigSet,
+}
 
-/// Remembers which signals are ignored now; to be called before the first handler is installed.
-pub(crate) fn remember_ignored() {
-    IGNORED.get_or_init(|| (1..=libc::SIGRTMAX()).filter(|signal| is_ignored(*signal)).collect());
+static FOUND: OnceLock<Found> = OnceLock::new();
+
+/// The signals that are handled or ignored by us or by the runtime of this language, whatever
+/// was found. Handlers are among them although `execve` would reset them: see [`restore`].
+const CHANGED: [i32; 6] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD, libc::SIGTTOU, libc::SIGPIPE];
+
+/// Remembers what is ignored and blocked now; to be called before the first handler is installed.
+pub(crate) fn remember() {
+    FOUND.get_or_init(|| Found {
+        // SIGPIPE is the exception: std ignores it at its own start, so that what was before
+        // cannot be known.
+        ignored: (1..=libc::SIGRTMAX())
+            .filter(|signal| *signal != libc::SIGPIPE && is_ignored(*signal))
+            .collect(),
+        // As in `restore`.
+        blocked: SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty()),
+    });
+    set(libc::SIGCHLD, libc::SIG_DFL);
 }
 
 /// Whether a signal was ignored when the process started.
 #[must_use]
 pub(crate) fn ignored_at_start(signal: i32) -> bool {
-    ignored().contains(&signal)
+    FOUND.get().is_some_and(|found| found.ignored.contains(&signal))
 }
 
-/// Ignores again what was ignored at the start, in this process, right before it becomes another.
-pub(crate) fn restore_ignored() {
-    // SIGPIPE is the exception: std ignores it at its own start, so that what was before
-    // cannot be known, and gives it back as the default.
-    for &signal in ignored().iter().filter(|signal| **signal != libc::SIGPIPE) {
-        // SAFETY: `SIG_IGN` runs no code of ours in a signal context, and the call is one of
-        // those that may be made between `fork` and `execve`.
-        // A failure leaves the default, and there is nobody left to tell.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
+/// Ignores a signal from now on.
+pub(crate) fn ignore(signal: i32) {
+    set(signal, libc::SIG_IGN);
 }
 
-/// Has a child ignore what we were told to ignore.
-pub(crate) fn ignore_as_found(command: &mut Command) {
-    if !ignored().is_empty() {
-        let restore = || {
-            restore_ignored();
-            Ok(())
-        };
-        // SAFETY: `restore_ignored` allocates nothing and takes no lock: it reads a list that was
-        // written before there was a second thread, and calls `signal`.
-        unsafe { command.pre_exec(restore) };
+/// Puts everything back as it was found, in this process, right before it becomes another.
+///
+/// From here on nobody notices a signal. One that ends a process ends this one, where a handler
+/// that is about to be reset would swallow it.
+pub(crate) fn restore() {
+    let Some(found) = FOUND.get() else { return };
+    for signal in CHANGED.iter().filter(|signal| !found.ignored.contains(signal)) {
+        set(*signal, libc::SIG_DFL);
     }
+    for signal in &found.ignored {
+        set(*signal, libc::SIG_IGN);
+    }
+    // It fails only if it is asked for what is no operation.
+    let _ = found.blocked.thread_set_mask();
+}
+
+/// Has a child start as we did.
+pub(crate) fn as_found(command: &mut Command) {
+    let restore = || {
+        restore();
+        Ok(())
+    };
+    // SAFETY: `restore` allocates nothing and takes no lock: it reads what was written before there
+    // was a second thread, and makes system calls.
+    unsafe { command.pre_exec(restore) };
+}
+
+/// Has a child, which must lead a process group, take the terminal before it does anything else.
+/// SIGTTOU must be ignored here; so this comes before [`as_found`].
+pub(crate) fn with_terminal(command: &mut Command) {
+    let take = || {
+        // Without a terminal the server runs all the same.
+        let _ = tcsetpgrp(io::stdin(), getpgrp());
+        Ok(())
+    };
+    // SAFETY: these are two system calls; `stdin` is only the number 0 here.
+    unsafe { command.pre_exec(take) };
 }
 
 /// Sends a signal by its number; false if there is no such process any more.
@@ -71,8 +125,24 @@ pub(crate) fn sqlite_error_offset(connection: &mut LockedSqliteHandle<'_>) -> Op
     usize::try_from(offset).ok()
 }
 
-fn ignored() -> &'static [i32] {
-    IGNORED.get().map_or(&[], Vec::as_slice)
+/// Takes in a child that has ended, if there is one: any, or with a negative number one of that
+/// process group.
+pub(crate) fn reap(which: Pid) -> Option<(Pid, ExitStatus)> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call, which writes nothing else.
+    let pid = unsafe { libc::waitpid(which.as_raw(), &raw mut status, libc::WNOHANG) };
+    // It cannot be interrupted, since it does not wait; what is left is that there is no child.
+    (pid > 0).then(|| (Pid::from_raw(pid), ExitStatus::from_raw(status)))
+}
+
+/// Any child, for [`reap`].
+pub(crate) const ANY: Pid = Pid::from_raw(-1);
+
+fn set(signal: i32, action: libc::sighandler_t) {
+    // SAFETY: neither the default nor `SIG_IGN` runs code of ours in a signal context, and the call
+    // is one of those that may be made between `fork` and `execve`.
+    // It fails for numbers that nobody can set, which then are as they were.
+    unsafe { libc::signal(signal, action) };
 }
 
 fn is_ignored(signal: i32) -> bool {

@@ -12,12 +12,15 @@ pub mod run_as;
 mod supervise;
 
 use std::{
-    ffi::OsString,
+    convert::Infallible,
+    ffi::{CString, OsStr, OsString},
     io,
-    os::unix::process::CommandExt as _,
+    os::unix::ffi::OsStringExt as _,
+    path::Path,
     process::{Command, ExitCode},
 };
 
+use nix::{libc::SIGPIPE, unistd::execvpe};
 use tracing::info;
 
 use crate::{
@@ -27,19 +30,26 @@ use crate::{
     sys,
 };
 
-/// The server's command: its name and its arguments, not empty.
-#[derive(Clone, Debug)]
+/// The server: its name and its arguments, and the environment that it gets.
+///
+/// No `Debug`, since the environment has secrets.
+#[derive(Clone)]
 pub struct Server {
     program: OsString,
     arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Server {
-    /// From the words behind `--`; none if there are none.
+    /// From the words behind `--`, none if there are none, and the environment as found.
     #[must_use]
-    pub fn from_words(words: &[OsString]) -> Option<Self> {
+    pub fn from_words(words: &[OsString], environment: &[(OsString, OsString)]) -> Option<Self> {
         let (program, arguments) = words.split_first()?;
-        Some(Self { program: program.clone(), arguments: arguments.to_vec() })
+        Some(Self {
+            program: program.clone(),
+            arguments: arguments.to_vec(),
+            environment: environment.to_vec(),
+        })
     }
 
     /// The name as it was given, which is also its `argv[0]`.
@@ -48,17 +58,66 @@ impl Server {
         self.program.to_string_lossy().into_owned()
     }
 
-    fn command(&self, change: &EnvironmentChange) -> Command {
+    /// The same with another environment; what stays keeps its place.
+    fn with(&self, change: &EnvironmentChange) -> Self {
+        let mut server = self.clone();
+        let removed = |name: &OsStr| change.remove.iter().any(|other| other == name);
+        let set = |name: &OsStr| change.set.iter().any(|(other, _)| other == name);
+        server.environment.retain(|(name, _)| !removed(name) && !set(name));
+        server.environment.extend_from_slice(&change.set);
+        server
+    }
+
+    /// What starts it as a child.
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
-        for name in &change.remove {
-            command.env_remove(name);
-        }
-        for (name, value) in &change.set {
-            command.env(name, value);
-        }
+        command.args(&self.arguments).env_clear();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
+
+    /// Becomes it, if no signal has come.
+    ///
+    /// Not by the `exec` of std, which sorts the environment.
+    fn execute(&self, signals: &Signals) -> Result<Infallible, ExecError> {
+        let fault = |source| self.fault(source);
+        let words = std::iter::once(&self.program).chain(&self.arguments).cloned();
+        let words = c_strings(words).map_err(fault)?;
+        let entries = self.environment.iter().map(|(name, value)| {
+            let mut entry = name.clone();
+            entry.push("=");
+            entry.push(value);
+            entry
+        });
+        let environment = c_strings(entries).map_err(fault)?;
+        sys::restore();
+        // The last look at what the handlers saw: a signal that comes now finds none, and ends the
+        // process as it would end the server in its first instant.
+        if let Some(signal) = signals.noticed() {
+            return Err(ExecError::Stopped { server: self.name(), signal });
+        }
+        execvpe(&words[0], &words, &environment).map_err(|errno| {
+            // The last words may go to somebody who has stopped listening.
+            sys::ignore(SIGPIPE);
+            fault(errno.into())
+        })
+    }
+
+    /// Why it cannot be run.
+    fn fault(&self, source: io::Error) -> ExecError {
+        let server = self.name();
+        let is_path = server.contains('/');
+        if source.kind() == io::ErrorKind::NotFound && is_path && Path::new(&self.program).exists()
+        {
+            return ExecError::Interpreter { server, source };
+        }
+        ExecError::Run { server, source }
+    }
+}
+
+fn c_strings(texts: impl Iterator<Item = OsString>) -> io::Result<Vec<CString>> {
+    // What was given to us as such texts has no zero byte inside.
+    texts.map(|text| CString::new(text.into_vec()).map_err(io::Error::from)).collect()
 }
 
 /// Why there is no server.
@@ -67,6 +126,17 @@ pub enum ExecError {
     /// The command cannot be run.
     #[error("cannot run `{server}`")]
     Run {
+        /// Its first word.
+        server: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A program that is there, and yet is said not to be.
+    #[error(
+        "cannot run `{server}`: what its `#!` line names, or the loader that it was linked for, \
+         is not there (does the line end in CR LF?)"
+    )]
+    Interpreter {
         /// Its first word.
         server: String,
         /// What the operating system said.
@@ -96,6 +166,7 @@ impl ExecError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Interpreter { .. } => 127,
             Self::Run { .. } => 126,
             Self::Stopped { signal, .. } => signal.exit_code(),
             Self::Supervise { .. } => 1,
@@ -106,20 +177,15 @@ impl ExecError {
 /// Becomes the server, or supervises it and gives its exit code. Returns only if there is no
 /// server (any more).
 pub fn exec(server: &Server, config: &Config, signals: &Signals) -> Result<ExitCode, ExecError> {
-    let name = server.name();
     info!(
-        stage = %Stage::Exec, event = "exec", server = name, supervise = config.supervise,
+        stage = %Stage::Exec, event = "exec", server = server.name(), supervise = config.supervise,
         "becomes the server"
     );
-    let mut command = server.command(&config.for_server);
+    let server = server.with(&config.for_server);
     if config.supervise {
-        return supervise::supervise(command, signals, &name);
+        return supervise::supervise(&server, signals);
     }
-    // Handlers stay until `execve`, which resets them: this is the last look at what they saw.
-    if let Some(signal) = signals.noticed() {
-        return Err(ExecError::Stopped { server: name, signal });
-    }
-    sys::restore_ignored();
-    let source = command.exec();
-    Err(ExecError::Run { server: name, source })
+    // Orphans of our commands came to us if we are PID 1; the server knows nothing of them.
+    while sys::reap(sys::ANY).is_some() {}
+    match server.execute(signals)? {}
 }

@@ -22,7 +22,10 @@ pub enum RunAsError {
     )]
     GroupMissing(u32),
     /// The kernel says no.
-    #[error("RUN_AS: cannot become {uid}:{gid}; start as root, or as that user")]
+    #[error(
+        "RUN_AS: cannot become {uid}:{gid}; start as root with CAP_SETUID and CAP_SETGID, or as \
+         that user"
+    )]
     Denied {
         /// The user.
         uid: u32,

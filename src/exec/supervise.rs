@@ -1,34 +1,34 @@
 //! Staying as the init of a container: starts the server, forwards every signal to it, reaps
 //! whatever is orphaned to us, and ends with the server's exit code.
 //!
-//! The server leads a process group of its own, which gets the terminal if there is one: what
-//! is typed there reaches it once, and not a second time through us. A signal that is sent to us goes
+//! The server leads a process group of its own, which gets the terminal if we have it: what is
+//! typed there reaches it once, and not a second time through us. A signal that is sent to us goes
 //! to the server alone, which decides what its children are told.
 
 use std::{
-    io::{self, IsTerminal as _},
-    os::unix::process::CommandExt as _,
-    process::{Command, ExitCode},
+    io,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    process::{ExitCode, ExitStatus},
 };
 
 use nix::{
-    errno::Errno,
     libc,
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
-    unistd::{Pid, tcsetpgrp},
+    sys::signal::SigSet,
+    unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp},
 };
 use signal_hook::{consts::SIGCHLD, iterator::Signals as Incoming};
 use tracing::debug;
 
-use super::ExecError;
-use crate::{signals::Signals, stage::Stage, sys};
+use super::{ExecError, Server};
+use crate::{
+    signals::Signals,
+    stage::Stage,
+    sys::{self, ANY},
+};
 
 /// Signals that are not for forwarding: what cannot be caught, what the kernel means for this
 /// process (faults, the terminal's job control), and the one that is for us.
-const OURS: [i32; 14] = [
+const OURS: [i32; 13] = [
     libc::SIGKILL,
     libc::SIGSTOP,
     libc::SIGSEGV,
@@ -42,37 +42,58 @@ const OURS: [i32; 14] = [
     libc::SIGTTIN,
     libc::SIGTTOU,
     SIGCHLD,
-    // The last of the two that the C library keeps for itself; the first is below.
-    33,
 ];
 
 /// Runs the server to its end.
-pub(super) fn supervise(
-    mut command: Command,
-    signals: &Signals,
-    name: &str,
-) -> Result<ExitCode, ExecError> {
-    let failed = |source| ExecError::Supervise { server: name.to_owned(), source };
-    let forwarded = (1..=libc::SIGRTMAX()).filter(|signal| *signal != 32 && !OURS.contains(signal));
-    let mut incoming = Incoming::new(forwarded.chain(std::iter::once(SIGCHLD))).map_err(failed)?;
+pub(super) fn supervise(server: &Server, signals: &Signals) -> Result<ExitCode, ExecError> {
+    let failed = |source| ExecError::Supervise { server: server.name(), source };
+    let mut incoming = Incoming::new(forwarded().chain([SIGCHLD])).map_err(failed)?;
     // From here on a signal is the server's; one that came before was for us.
     signals.hand_over();
     if let Some(signal) = signals.noticed() {
-        return Err(ExecError::Stopped { server: name.to_owned(), signal });
+        return Err(ExecError::Stopped { server: server.name(), signal });
     }
+    // What is blocked must come here too; whether it comes to the server is for the server.
+    SigSet::all().thread_unblock().map_err(|errno| failed(errno.into()))?;
+
+    let mut command = server.command();
     command.process_group(0);
-    sys::ignore_as_found(&mut command);
-    let child =
-        command.spawn().map_err(|source| ExecError::Run { server: name.to_owned(), source })?;
-    let server = Pid::from_raw(i32::try_from(child.id()).unwrap_or_default());
-    if io::stdin().is_terminal() && tcsetpgrp(io::stdin(), server).is_ok() {
-        // It may have asked the terminal before it was given it, and been stopped for that.
-        let _ = kill(server, Signal::SIGCONT);
+    let terminal = tcgetpgrp(io::stdin()) == Ok(getpgrp());
+    if terminal {
+        // Without it we would be stopped when we say something, or take the terminal back.
+        sys::ignore(libc::SIGTTOU);
+        sys::with_terminal(&mut command);
     }
+    sys::as_found(&mut command);
+    let ended = match command.spawn() {
+        Ok(child) => {
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or_default());
+            follow(pid, &mut incoming)
+                .map(exit_code)
+                .ok_or_else(|| failed(io::Error::other("the signals ended")))
+        }
+        Err(source) => Err(server.fault(source)),
+    };
+    if terminal {
+        // For whoever started us, a script perhaps, which does not take it by itself.
+        let _ = tcsetpgrp(io::stdin(), getpgrp());
+    }
+    ended
+}
+
+/// The numbers of the signals that are forwarded. Between the two kinds there are some that the C
+/// library keeps for itself, two or three.
+fn forwarded() -> impl Iterator<Item = i32> {
+    let plain = (1..32).filter(|signal| !OURS.contains(signal));
+    plain.chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+}
+
+/// Forwards and reaps until the server has ended.
+fn follow(server: Pid, incoming: &mut Incoming) -> Option<ExitStatus> {
     for signal in incoming.forever() {
         if signal == SIGCHLD {
-            if let Some(code) = reap(server).map_err(|errno| failed(errno.into()))? {
-                return Ok(ExitCode::from(code));
+            if let Some(status) = reap(server) {
+                return Some(status);
             }
             continue;
         }
@@ -81,22 +102,26 @@ pub(super) fn supervise(
         let sent = sys::send(server, signal);
         debug!(stage = %Stage::Exec, event = "forwarded", signal, sent, "forwards a signal");
     }
-    Err(failed(io::Error::other("the signals ended")))
+    None
 }
 
-/// Takes in everything that has ended; the exit code, if the server is among it.
-fn reap(server: Pid) -> Result<Option<u8>, Errno> {
-    loop {
-        let (pid, code) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => (pid, code),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(None),
-            Err(Errno::EINTR) | Ok(_) => continue,
-            Err(errno) => return Err(errno),
-        };
+/// Takes in everything that has ended; how the server ended, if it is among it.
+fn reap(server: Pid) -> Option<ExitStatus> {
+    while let Some((pid, status)) = sys::reap(ANY) {
         if pid == server {
-            return Ok(Some(u8::try_from(code).unwrap_or(u8::MAX)));
+            return Some(status);
         }
+        let code = shell_code(status);
         debug!(stage = %Stage::Exec, event = "reaped", pid = pid.as_raw(), code, "an orphan has ended");
     }
+    None
+}
+
+/// As a shell has it: a server that was ended by signal n gives 128 and n.
+fn shell_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(u8::try_from(shell_code(status)).unwrap_or(u8::MAX))
 }

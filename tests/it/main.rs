@@ -13,6 +13,7 @@
 //! - `cluster` a PostgreSQL server of its own, for tests that start, stop or crash it
 //! - `scenario` a whole start, or several in turn, written down as a directory
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
+//! - `process` a process as `/proc` shows it from outside
 //!
 //! The tests, by what they claim:
 //!
@@ -20,6 +21,10 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `tidy` what lints cannot say about this repository
+//! - `exec` becoming the server: everything as it was found, or a shell's exit code
+//! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
+//! - `children` hooks and delegated commands: what they are given, and how they end
+//! - `run_as` becoming another user
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -34,14 +39,19 @@
 mod bed;
 mod boot;
 mod cases;
+mod children;
 mod cluster;
 mod database;
+mod exec;
 mod outcome;
 mod postgres;
 mod prelaunch;
+mod process;
+mod run_as;
 mod running;
 mod scenario;
 mod session;
 mod sqlite;
 mod tidy;
+mod supervise;
 mod words;

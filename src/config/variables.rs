@@ -92,7 +92,7 @@ pub const VARIABLES: &[Variable] = &[
     plain("LOG_LEVEL", "info", "`error`, `warn`, `info`, `debug` or `trace`"),
     plain("SUPERVISE", "false", "stay as PID 1, reap and forward signals"),
     plain("RUN_AS", "", "become `uid[:gid]` or `name[:group]` before the first connection"),
-    plain("TERMINATION_LOG", "/dev/termination-log", "where the last words go as JSON, if the file exists"),
+    plain("TERMINATION_LOG", "/dev/termination-log", "where the last words go as JSON on failure; the default only where it exists"),
     Variable { name: "ENV_PREFIX", default: "", meaning: "the application's own prefix: `ARGILLA_` also reads `ARGILLA_DATABASE_URL`", file: false, reach: Reach::WithoutPrefix },
     libpq("PGHOST", "localhost", "host, or directory of the Unix socket"),
     libpq("PGPORT", "5432", "port"),

@@ -177,14 +177,13 @@ impl ExecError {
 /// Becomes the server, or supervises it and gives its exit code. Returns only if there is no
 /// server (any more).
 pub fn exec(server: &Server, config: &Config, signals: &Signals) -> Result<ExitCode, ExecError> {
-    info!(
-        stage = %Stage::Exec, event = "exec", server = server.name(), supervise = config.supervise,
-        "becomes the server"
-    );
+    let name = server.name();
     let server = server.with(&config.for_server);
     if config.supervise {
+        info!(stage = %Stage::Exec, event = "supervise", server = name, "starts the server");
         return supervise::supervise(&server, signals);
     }
+    info!(stage = %Stage::Exec, event = "exec", server = name, "becomes the server");
     // Orphans of our commands came to us if we are PID 1; the server knows nothing of them.
     while sys::reap(sys::ANY).is_some() {}
     match server.execute(signals)? {}

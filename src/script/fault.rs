@@ -9,6 +9,7 @@ use super::Direction;
 use crate::{
     engine::Engine,
     graph::revision::{Place, RevisionIdError},
+    values::DURATIONS,
 };
 
 /// Something wrong with a script, and where.
@@ -80,10 +81,7 @@ pub enum ScriptFaultKind {
         value: String,
     },
     /// A value that is no duration.
-    #[error(
-        "`{key}` is `{value}`; write a duration such as `500ms`, `5s`, `2m` or `1h`, \
-         at most 24 days"
-    )]
+    #[error("`{key}` is `{value}`; write {DURATIONS}")]
     Duration {
         /// The key.
         key: &'static str,

@@ -45,7 +45,7 @@ fn a_process_is_heard_signalled_and_waited_for() {
     running.signal(Signal::SIGTERM);
     running.wait().assert_killed_by(Signal::SIGTERM).assert_stderr(
         "
-        INFO exec: becomes the server server=sh supervise=false
+        INFO exec: becomes the server server=sh
         ready
         ",
     );

@@ -111,7 +111,7 @@ on_both! {
                 "INFO reindex: runs a command what=\"REINDEX_COMMAND for `second`\"",
                 "reindex second now",
                 "INFO reindex: has run it what=\"REINDEX_COMMAND for `second`\"",
-                "INFO exec: becomes the server server=echo supervise=false",
+                "INFO exec: becomes the server server=echo",
             ]
         );
         let history = ["upgrade aaaa", "hook", "reindex first", "reindex second"];

@@ -271,7 +271,7 @@ fn a_server_that_is_not_found_is_127() {
     for name in ["no-such-server", "./no-such-server", "/no/such/server", ""] {
         Prelaunch::new().server(&[name]).run().assert_status(127).assert_stdout("").assert_stderr(
             &format!(
-                "INFO exec: becomes the server server={} supervise=false\n\
+                "INFO exec: becomes the server server={}\n\
                  prelaunch: exit 127 in exec: cannot run `{name}`: \
                  No such file or directory (os error 2)\n",
                 if name.is_empty() { "\"\"" } else { name },
@@ -305,7 +305,7 @@ fn a_server_that_cannot_be_executed_is_126() {
             .assert_status(126)
             .assert_stdout("")
             .assert_stderr(&format!(
-                "INFO exec: becomes the server server={name} supervise=false\n\
+                "INFO exec: becomes the server server={name}\n\
                  prelaunch: exit 126 in exec: cannot run `{name}`: \
                  Permission denied (os error 13)\n",
             ));

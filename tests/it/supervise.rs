@@ -41,7 +41,7 @@ fn every_exit_code_is_the_server_s() {
                         .run()
                         .assert_status(code)
                         .assert_stdout("")
-                        .assert_stderr("INFO exec: becomes the server server=sh supervise=true\n");
+                        .assert_stderr("INFO exec: starts the server server=sh\n");
                 }
             });
         }
@@ -57,7 +57,7 @@ fn a_server_that_is_ended_by_a_signal_gives_128_and_its_number() {
             .run()
             .assert_status(128 + signal)
             .assert_stdout("")
-            .assert_stderr("INFO exec: becomes the server server=sh supervise=true\n");
+            .assert_stderr("INFO exec: starts the server server=sh\n");
     }
 }
 
@@ -115,7 +115,7 @@ fn pid_1_reaps_orphans_however_they_end() {
         .run()
         .assert_status(42)
         .assert_stdout("reaped\nreaped\nreaped\n")
-        .assert_stderr("INFO exec: becomes the server server=perl supervise=true\n");
+        .assert_stderr("INFO exec: starts the server server=perl\n");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_server_that_cannot_be_had_gives_a_shell_s_exit_code() {
     for (server, code, why) in cases {
         supervised().server(&[server]).run().assert_status(code).assert_stdout("").assert_stderr(
             &format!(
-                "INFO exec: becomes the server server={server} supervise=true\n\
+                "INFO exec: starts the server server={server}\n\
                  prelaunch: exit {code} in exec: cannot run `{server}`: {why}\n"
             ),
         );

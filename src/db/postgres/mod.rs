@@ -1,7 +1,7 @@
 //! PostgreSQL: connecting and looking. The lock is in `lock`, the work under it in `work`.
 //!
 //! Everything here works through a transaction-pooling PgBouncer, which is what decides how
-//! things are said: no start-up option but the application name, no `SET` that outlives
+//! things are said: no start-up option of ours but the application name, no `SET` that outlives
 //! its transaction, no named prepared statement; outside a transaction only the simple query
 //! protocol, which has no parameters.
 

@@ -193,7 +193,7 @@ fn a_fault_names_file_line_and_the_way_out() {
     check(
         "-- lock-timeout: 5 days",
         "m/x.sql:3: `lock-timeout` is `5 days`; \
-         write a duration such as `500ms`, `5s`, `2m` or `1h`, at most 24 days",
+         write `500ms`, `5s`, `2m`, `1h` or a bare number of seconds, up to a year",
     );
     check(
         "-- reindex: users,",

@@ -2,9 +2,9 @@
 
 use std::{ffi::OsString, fmt::Write as _};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 
-use crate::{config, error::EXIT_CODES};
+use crate::{config, database::Range, error::EXIT_CODES};
 
 /// Waits for the database, takes a lock, applies pending migrations, reindexes where asked, and
 /// becomes the server.
@@ -28,13 +28,95 @@ pub enum Command {
         #[arg(last = true, value_name = "CMD")]
         server: Vec<OsString>,
     },
+    /// Ask about revisions, and about where the database is. Changes nothing.
+    ///
+    /// Answers are on stdout, the log on stderr. What steers `run` (`AUTO_MIGRATION`,
+    /// `MIGRATION_TARGET`, `DATABASE_AHEAD` and the like) does not count here.
+    #[command(arg_required_else_help = true, after_long_help = tables())]
+    Database {
+        /// The question.
+        #[command(subcommand)]
+        verb: Verb,
+    },
+}
+
+/// What to ask of a database, or of the revisions for it.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List tagged revisions, all revisions from head to base, and where the database is.
+    Revisions {
+        /// Draw how the revisions follow each other.
+        #[arg(long, conflicts_with_all = ["json", "format"])]
+        graph: bool,
+        /// The same as `--format json`.
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
+        /// For machines and documents.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// Ask no database.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Show the revisions that the database is at.
+    Current {
+        /// Their ids as an array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the revisions that no other one follows.
+    Heads {
+        /// Their ids as an array.
+        #[arg(long)]
+        json: bool,
+        /// Ask no database, which it never does.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Say whether anything is pending: exit code 17 if so, 0 if not. Needs SELECT rights only.
+    Check {
+        /// As an object: `ready`, `pending`, `current`, `why`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List revisions from head to base. Asks no database.
+    History {
+        /// From A (`base` if left out) to B (`heads`), both included.
+        #[arg(value_name = "A:B", value_parser = Range::parse)]
+        range: Option<Range>,
+        /// The objects of `revisions --json`, parents first.
+        #[arg(long)]
+        json: bool,
+        /// Ask no database, which it never does.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Show all that was ever recorded of this database, oldest first, with who and how long.
+    Log {
+        /// As an array of objects.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The form of a listing, other than for people.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// One object.
+    Json,
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// A digraph for Graphviz.
+    Dot,
 }
 
 /// Reads the arguments; an error is help that was asked for, or wrong usage.
 pub fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let cli = Cli::try_parse_from(arguments)?;
-    let Command::Run { server } = &cli.command;
-    if server.is_empty() && arguments.last().is_some_and(|last| last == "--") {
+    if let Command::Run { server } = &cli.command
+        && server.is_empty()
+        && arguments.last().is_some_and(|last| last == "--")
+    {
         return Err(clap::Error::raw(
             ErrorKind::MissingRequiredArgument,
             "`prelaunch run --` has no command behind `--`\n\n\

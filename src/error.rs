@@ -9,6 +9,7 @@ use std::io;
 use crate::{
     apply::ApplyError,
     config::ConfigErrors,
+    database::RangeError,
     db::{DbError, WorkError},
     exec::{ExecError, run_as::RunAsError},
     files::ChainError,
@@ -51,6 +52,18 @@ pub enum Error {
     /// Variables that say what cannot be meant.
     #[error(transparent)]
     Config(ConfigErrors),
+    /// A verb of the terminal has to ask a database, and none is named.
+    #[error("no database is named; set DATABASE_URL{}", if *.offline { ", or ask none with --offline" } else { "" })]
+    NoDatabase {
+        /// Whether the verb can do without.
+        offline: bool,
+    },
+    /// A part of the graph that was asked for is not there.
+    #[error(transparent)]
+    Range(RangeError),
+    /// What was asked for cannot be written to stdout.
+    #[error("cannot write to stdout")]
+    Output(#[source] io::Error),
     /// Another user could not be had.
     #[error(transparent)]
     RunAs(RunAsError),
@@ -128,11 +141,15 @@ impl Error {
     #[must_use]
     pub fn stage(&self) -> Stage {
         match self {
-            Self::Config(_) | Self::RunAs(_) | Self::Chain(_) | Self::Setup(_) => Stage::Configure,
+            Self::Config(_)
+            | Self::RunAs(_)
+            | Self::Chain(_)
+            | Self::Setup(_)
+            | Self::NoDatabase { .. } => Stage::Configure,
             Self::Wait(_) => Stage::Wait,
             Self::Forbidden { .. } | Self::Look(_) => Stage::Look,
             Self::Lock(_) | Self::Locked(_) => Stage::Lock,
-            Self::Refused(_) => Stage::Plan,
+            Self::Refused(_) | Self::Range(_) | Self::Output(_) => Stage::Plan,
             Self::Apply(_) | Self::Unreached { .. } | Self::Hook(_) => Stage::Apply,
             Self::Reindex(_) => Stage::Reindex,
             Self::Exec(_) => Stage::Exec,
@@ -144,7 +161,8 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 10,
+            Self::Config(_) | Self::NoDatabase { .. } => 10,
+            Self::Range(_) => 21,
             Self::RunAs(_) => 126,
             Self::Chain(error) => error.exit_code(),
             Self::Wait(error) => error.exit_code(),
@@ -159,7 +177,7 @@ impl Error {
             Self::Reindex(error) => error.exit_code(18),
             Self::Exec(error) => error.exit_code(),
             Self::Stopped { signal, .. } => signal.exit_code(),
-            Self::Setup(_) => 1,
+            Self::Setup(_) | Self::Output(_) => 1,
         }
     }
 }

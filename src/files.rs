@@ -82,7 +82,7 @@ pub fn load(
     engine: Engine,
 ) -> Result<Chain, ChainError> {
     let directory = directory.map_or_else(default_directory, Path::to_path_buf);
-    let scripts = read_scripts(&directory, engine)?;
+    let scripts = read_scripts(&directory, Some(engine))?;
     let revisions = scripts.iter().map(|script| script.revision.clone()).collect();
     let graph = Graph::new(revisions).map_err(ChainError::Graph)?;
     let ids = graph.resolve(target).map_err(ChainError::Target)?;
@@ -90,12 +90,21 @@ pub fn load(
     Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine })
 }
 
+/// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
+/// asked.
+pub fn load_graph(directory: Option<&Path>) -> Result<Graph, ChainError> {
+    let directory = directory.map_or_else(default_directory, Path::to_path_buf);
+    let scripts = read_scripts(&directory, None)?;
+    let revisions = scripts.into_iter().map(|script| script.revision).collect();
+    Graph::new(revisions).map_err(ChainError::Graph)
+}
+
 fn default_directory() -> PathBuf {
     let [first, second] = DEFAULT_DIRECTORIES.map(PathBuf::from);
     if !first.is_dir() && second.is_dir() { second } else { first }
 }
 
-fn read_scripts(directory: &Path, engine: Engine) -> Result<Vec<Script>, ChainError> {
+fn read_scripts(directory: &Path, engine: Option<Engine>) -> Result<Vec<Script>, ChainError> {
     let failed = |source| ChainError::Directory { path: directory.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
@@ -114,8 +123,10 @@ fn read_scripts(directory: &Path, engine: Engine) -> Result<Vec<Script>, ChainEr
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ChainError::File { path: path.clone(), source })?;
         match Script::parse(&path, &text) {
-            Ok(script) if script.serves(engine, Direction::Up) => scripts.push(script),
-            Ok(script) => faults.push(script.missing_section(engine, Direction::Up)),
+            Ok(script) => match engine.filter(|&engine| !script.serves(engine, Direction::Up)) {
+                Some(engine) => faults.push(script.missing_section(engine, Direction::Up)),
+                None => scripts.push(script),
+            },
             Err(found) => faults.extend(found),
         }
     }

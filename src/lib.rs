@@ -43,6 +43,7 @@
 //! | [`apply`] | revisions with their ledger rows: fenced, or statement by statement |
 //! | [`reindex`] | hook and reindex, each success a line of the history |
 //! | [`exec`] | the server: `execve`, `SUPERVISE`, `RUN_AS` |
+//! | [`database`] | the verbs of the terminal that read: where the database is, what there is |
 //! | `pause` | how long until the next try, and when to stop trying |
 //! | [`graph`] | revisions, order, targets |
 //! | [`script`] | a file of SQL: header, sections, statements, checksum |
@@ -82,7 +83,8 @@
 //!   system's error**, never by the text of a message.
 //! - **No secret in a message.** What may hold one (URL, password, command) has a type whose
 //!   `Debug` and `Display` leave it out.
-//! - **Nothing on stdout**, which belongs to the server, and to help that was asked for.
+//! - **Nothing of a run on stdout**, which belongs to the server. What somebody asked for goes
+//!   there, and nothing else: help, and the answers of [`database`].
 //! - **The environment is read in `main` alone**; nobody sets a variable of this process.
 //! - **Unsafe code is in `sys` alone**, each call with its reason.
 
@@ -99,6 +101,7 @@ pub mod plan;
 pub mod apply;
 pub mod reindex;
 pub mod exec;
+pub mod database;
 mod pause;
 
 // The core.

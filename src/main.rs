@@ -6,6 +6,7 @@ use std::{ffi::OsString, process::ExitCode, sync::Arc};
 use prelaunch::{
     cli::{self, Command},
     config::{self, ConfigErrors},
+    database,
     error::Error,
     exec::{Server, run_as},
     files, report, run,
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     report::end_on_panic();
     let signals = Signals::install();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let Command::Run { server } = match cli::parse(&arguments) {
+    let command = match cli::parse(&arguments) {
         Ok(cli) => cli.command,
         Err(help) => {
             // Nobody is left to tell that the help could not be printed.
@@ -29,7 +30,10 @@ fn main() -> ExitCode {
     report::init(log);
 
     let ended = signals.map_err(Error::Setup).and_then(|signals| {
-        let config = config::read(&variables, files::read_value);
+        let config = match &command {
+            Command::Run { .. } => config::read(&variables, files::read_value),
+            Command::Database { .. } => config::read_for_terminal(&variables, files::read_value),
+        };
         let notes = config.as_ref().map_or_else(ConfigErrors::notes, |config| &config.notes);
         notes.iter().for_each(report::note);
         let mut config = config.map_err(Error::Config)?;
@@ -39,8 +43,13 @@ fn main() -> ExitCode {
             config.for_server.set.push(home.clone());
             config.for_children.set.push(home);
         }
-        let server = Server::from_words(&server, &variables);
-        run::run(&config, server.as_ref(), &Arc::new(signals))
+        let signals = Arc::new(signals);
+        match command {
+            Command::Run { server } => {
+                run::run(&config, Server::from_words(&server, &variables).as_ref(), &signals)
+            }
+            Command::Database { verb } => database::run(&config, &verb, &signals),
+        }
     });
     match ended {
         Ok(code) => code,

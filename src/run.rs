@@ -154,7 +154,7 @@ impl Run<'_> {
                 warn!(stage = %Stage::Look, event = "unseen", why = error.to_string(), "cannot read the ledger");
                 return Ok(None);
             }
-            Err(error) => return Err(self.unreadable(error, database)),
+            Err(error) => return Err(unreadable(error, self.config, database)),
         };
         let look = self.judge(&observed, None);
         info!(
@@ -163,15 +163,6 @@ impl Run<'_> {
             hook = look.hook, reindex = look.reindex.len(), "has looked"
         );
         Ok(Some(look))
-    }
-
-    fn unreadable(&self, source: DbError, database: &Database) -> Error {
-        match (self.config.database.as_ref().map(DatabaseUrl::address), source.is_forbidden()) {
-            (Some(Address::Postgres(url)), true) => {
-                Error::Forbidden { role: url.user.clone(), schema: database.schema(), source }
-            }
-            _ => Error::Look(source),
-        }
     }
 
     /// Says what is not as it should be where the run goes on all the same.
@@ -246,5 +237,15 @@ impl Run<'_> {
                 Err(error) => return Err(Error::Apply(error)),
             }
         }
+    }
+}
+
+/// A look that failed: where rights are missing, with the words that grant them.
+pub(crate) fn unreadable(source: DbError, config: &Config, database: &Database) -> Error {
+    match (config.database.as_ref().map(DatabaseUrl::address), source.is_forbidden()) {
+        (Some(Address::Postgres(url)), true) => {
+            Error::Forbidden { role: url.user.clone(), schema: database.schema(), source }
+        }
+        _ => Error::Look(source),
     }
 }

@@ -186,6 +186,40 @@ pub fn read(
     }
 }
 
+/// What steers a run, or is work of its stages: the verbs of the terminal are told by their
+/// arguments.
+const OF_RUNS: [&str; 11] = [
+    "AUTO_MIGRATION",
+    "MIGRATION_TARGET",
+    "DATABASE_AHEAD",
+    "WAIT_FOR",
+    "REINDEX_DATASETS",
+    "REINDEX_COMMAND",
+    "AFTER_MIGRATE",
+    "LOCK_BEAT",
+    "LOCK_TIMEOUT",
+    "STOP_TIMEOUT",
+    "SUPERVISE",
+];
+
+/// The same for the verbs of the terminal: what steers a run is as if it were not set, so that a
+/// fault in it does not matter either.
+pub fn read_for_terminal(
+    vars: &[(OsString, OsString)],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Config, ConfigErrors> {
+    let prefix = Reader::new(vars, &no_file).prefix;
+    let of_runs: Vec<String> = OF_RUNS
+        .iter()
+        .filter_map(|name| Variable::named(name))
+        .flat_map(|variable| variable.all_spellings(prefix.as_deref()))
+        .map(|(_, spelling)| spelling)
+        .collect();
+    let is_of_runs = |name: &OsString| of_runs.iter().any(|spelling| name == spelling.as_str());
+    let kept: Vec<_> = vars.iter().filter(|(name, _)| !is_of_runs(name)).cloned().collect();
+    read(&kept, read_file)
+}
+
 /// How to log, for what must be said before [`read`] is done: never fails, a faulty value is the
 /// default.
 #[must_use]

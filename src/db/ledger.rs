@@ -143,6 +143,51 @@ pub struct LedgerRow {
     pub down: Option<String>,
 }
 
+/// A row of the ledger as people ask for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AppliedRow {
+    /// Its id.
+    pub revision: String,
+    /// Its parents when it was applied.
+    pub parents: Vec<String>,
+    /// Its tag when it was applied.
+    pub tag: Option<String>,
+    /// Its title when it was applied.
+    pub title: String,
+    /// When it was applied: ISO 8601 in UTC with milliseconds.
+    pub at: String,
+    /// On which host or pod.
+    pub by: String,
+}
+
+/// A line of the history as it was recorded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HistoryLine {
+    /// Its number: later lines have higher ones.
+    pub seq: i64,
+    /// The word for what happened, which a newer prelaunch may have written.
+    pub event: String,
+    /// To what it happened.
+    pub subject: String,
+    /// The heads of the database after it, sorted.
+    pub heads: Vec<String>,
+    /// When: ISO 8601 in UTC with milliseconds.
+    pub at: String,
+    /// How long it took.
+    pub took: Option<Duration>,
+    /// On which host or pod.
+    pub by: String,
+    /// In which run.
+    pub run: String,
+    /// The name and version of what recorded it.
+    pub tool: String,
+}
+
+/// The ids in a text with commas.
+pub(super) fn ids(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
 /// A statement of a non-transactional revision, as the journal knows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Journalled {
@@ -212,9 +257,8 @@ impl Observed {
         };
         match what {
             "revision" => {
-                let parents = detail.split(',').map(str::trim).filter(|id| !id.is_empty());
                 self.ledger.push(Recorded {
-                    parents: parents.map(str::to_owned).collect(),
+                    parents: ids(detail),
                     revision: name,
                     checksum: extra,
                     upgraded: seq,

@@ -17,8 +17,8 @@ use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 pub use self::{
     error::{Class, DbError, Outcome, WorkError},
     ledger::{
-        Entry, Event, Holder, IndexState, Journalled, LedgerRow, Observed, Recorded, Runner,
-        Success, TOOL, Tables,
+        AppliedRow, Entry, Event, HistoryLine, Holder, IndexState, Journalled, LedgerRow, Observed,
+        Recorded, Runner, Success, TOOL, Tables,
     },
 };
 
@@ -115,6 +115,17 @@ impl Database {
     /// Reads what the database remembers; connects anew if the connection broke before.
     pub async fn look(&mut self) -> Result<Observed, DbError> {
         each!(Self, self, session => session.look().await)
+    }
+
+    /// Reads the ledger for people, in the order in which revisions were applied. Like
+    /// [`Database::history`], it counts on a look before it to have found the tables.
+    pub async fn applied(&mut self) -> Result<Vec<AppliedRow>, DbError> {
+        each!(Self, self, session => session.applied().await)
+    }
+
+    /// Reads the whole history, oldest line first.
+    pub async fn history(&mut self) -> Result<Vec<HistoryLine>, DbError> {
+        each!(Self, self, session => session.history().await)
     }
 
     /// The schema of the ledger; empty on SQLite.

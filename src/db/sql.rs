@@ -158,6 +158,30 @@ pub(super) fn insert_history(prefix: &str) -> String {
     )
 }
 
+/// When something in a column of times happened, as ISO 8601 in UTC with milliseconds.
+pub(super) fn time_on_postgres(column: &str) -> String {
+    format!("to_char({column} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+}
+
+/// The ledger for people: revision, parents, tag, title, when, by whom. `time` makes text of a
+/// column of times.
+pub(super) fn applied(prefix: &str, time: impl Fn(&str) -> String) -> String {
+    let at = time("applied_at");
+    format!(
+        "select revision, parents, tag, title, {at}, applied_by from {prefix}{LEDGER} \
+         order by applied_at, revision"
+    )
+}
+
+/// The whole history, oldest line first.
+pub(super) fn history(prefix: &str, time: impl Fn(&str) -> String) -> String {
+    let at = time("recorded_at");
+    format!(
+        "select seq, event, subject, heads, {at}, duration_ms, recorded_by, run, tool \
+         from {prefix}{HISTORY} order by seq"
+    )
+}
+
 /// The ids of all applied revisions.
 pub(super) fn recorded(prefix: &str) -> String {
     format!("select revision from {prefix}{LEDGER}")

@@ -20,6 +20,7 @@
 //! - `bed` that the test bed itself does what the others take for granted
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
+//! - `terminal` what the verbs of the terminal answer
 //! - `tidy` what lints cannot say about this repository
 //! - `exec` becoming the server: everything as it was found, or a shell's exit code
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
@@ -52,6 +53,7 @@ mod running;
 mod scenario;
 mod session;
 mod sqlite;
+mod terminal;
 mod tidy;
 mod supervise;
 mod words;

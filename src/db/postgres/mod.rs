@@ -17,7 +17,9 @@ use sqlx::{
 };
 
 pub use self::{lock::Queue, work::Locked};
-use super::{DbError, Holder, Observed, Runner, Tables, Terms, sql};
+use super::{
+    AppliedRow, DbError, HistoryLine, Holder, Observed, Runner, Tables, Terms, ledger::ids, sql,
+};
 use crate::config::url::{Host, PostgresUrl, SslMode};
 
 /// How often the server looks whether its client is still there while it works for it.
@@ -82,6 +84,34 @@ impl Session {
         let (observed, _) = observe(&mut connection, &mut self.facts, None).await?;
         self.connection = Some(connection);
         Ok(observed)
+    }
+
+    /// See [`super::Database::applied`].
+    pub(super) async fn applied(&mut self) -> Result<Vec<AppliedRow>, DbError> {
+        if !self.facts.tables.ledger {
+            return Ok(Vec::new());
+        }
+        let query = sql::applied(&self.facts.prefix(), sql::time_on_postgres);
+        self.read(query).await?.iter().map(applied_row).collect()
+    }
+
+    /// See [`super::Database::history`].
+    pub(super) async fn history(&mut self) -> Result<Vec<HistoryLine>, DbError> {
+        if !self.facts.tables.history {
+            return Ok(Vec::new());
+        }
+        let query = sql::history(&self.facts.prefix(), sql::time_on_postgres);
+        self.read(query).await?.iter().map(history_line).collect()
+    }
+
+    async fn read(&mut self, query: String) -> Result<Vec<PgRow>, DbError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.address.connect("", "look").await?,
+        };
+        let found = rows(&mut connection, query).await?;
+        self.connection = Some(connection);
+        Ok(found)
     }
 
     /// See [`super::Database::schema`].
@@ -310,6 +340,34 @@ fn read(found: &[PgRow]) -> Result<(Observed, Option<Holder>), DbError> {
         }
     }
     Ok((observed, holder))
+}
+
+/// A row of [`sql::applied`].
+fn applied_row(row: &PgRow) -> Result<AppliedRow, DbError> {
+    Ok(AppliedRow {
+        revision: cell(row, 0)?,
+        parents: ids(cell(row, 1)?),
+        tag: cell(row, 2)?,
+        title: cell(row, 3)?,
+        at: cell(row, 4)?,
+        by: cell(row, 5)?,
+    })
+}
+
+/// A row of [`sql::history`].
+fn history_line(row: &PgRow) -> Result<HistoryLine, DbError> {
+    let took: Option<i64> = cell(row, 5)?;
+    Ok(HistoryLine {
+        seq: cell(row, 0)?,
+        event: cell(row, 1)?,
+        subject: cell(row, 2)?,
+        heads: ids(cell(row, 3)?),
+        at: cell(row, 4)?,
+        took: took.and_then(|took| u64::try_from(took).ok()).map(Duration::from_millis),
+        by: cell(row, 6)?,
+        run: cell(row, 7)?,
+        tool: cell(row, 8)?,
+    })
 }
 
 /// A value of a row, in the text form that the simple protocol has.

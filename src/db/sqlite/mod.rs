@@ -30,7 +30,10 @@ use sqlx::{
 };
 
 pub use self::work::Locked;
-use super::{DbError, Holder, Observed, Runner, Tables, Terms, WorkError, sql};
+use super::{
+    AppliedRow, DbError, HistoryLine, Holder, Observed, Runner, Tables, Terms, WorkError,
+    ledger::ids, sql,
+};
 use crate::config::url::SqliteUrl;
 
 /// How long SQLite itself waits for another process while we work; the callers repeat.
@@ -66,6 +69,30 @@ impl Session {
             None => Ok(Observed::default()),
             Some(connection) => observe(connection).await.map(|(observed, _)| observed),
         }
+    }
+
+    /// See [`super::Database::applied`].
+    pub(super) async fn applied(&mut self) -> Result<Vec<AppliedRow>, DbError> {
+        let query = sql::applied("", str::to_owned);
+        self.read(sql::LEDGER, query).await?.iter().map(applied_row).collect()
+    }
+
+    /// See [`super::Database::history`].
+    pub(super) async fn history(&mut self) -> Result<Vec<HistoryLine>, DbError> {
+        let query = sql::history("", str::to_owned);
+        self.read(sql::HISTORY, query).await?.iter().map(history_line).collect()
+    }
+
+    /// The rows of a query on one table; none where there is no such table, or no file.
+    async fn read(&mut self, table: &str, query: String) -> Result<Vec<SqliteRow>, DbError> {
+        let Some(connection) = &mut self.connection else { return Ok(Vec::new()) };
+        let exists = format!(
+            "select name from sqlite_master where type in ('table', 'view') and name = '{table}'"
+        );
+        if rows(connection, exists).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        rows(connection, query).await
     }
 
     pub(super) async fn close(self) {
@@ -218,6 +245,34 @@ where
     T: sqlx::Decode<'row, Sqlite> + sqlx::Type<Sqlite>,
 {
     row.try_get(column).map_err(|error| DbError::Ledger(error.to_string()))
+}
+
+/// A row of [`sql::applied`].
+fn applied_row(row: &SqliteRow) -> Result<AppliedRow, DbError> {
+    Ok(AppliedRow {
+        revision: cell(row, 0)?,
+        parents: ids(cell(row, 1)?),
+        tag: cell(row, 2)?,
+        title: cell(row, 3)?,
+        at: cell(row, 4)?,
+        by: cell(row, 5)?,
+    })
+}
+
+/// A row of [`sql::history`].
+fn history_line(row: &SqliteRow) -> Result<HistoryLine, DbError> {
+    let took: Option<i64> = cell(row, 5)?;
+    Ok(HistoryLine {
+        seq: cell(row, 0)?,
+        event: cell(row, 1)?,
+        subject: cell(row, 2)?,
+        heads: ids(cell(row, 3)?),
+        at: cell(row, 4)?,
+        took: took.and_then(|took| u64::try_from(took).ok()).map(Duration::from_millis),
+        by: cell(row, 6)?,
+        run: cell(row, 7)?,
+        tool: cell(row, 8)?,
+    })
 }
 
 /// The absolute path with links followed, so that everybody who means this file has the same

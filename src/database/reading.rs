@@ -1,0 +1,121 @@
+//! Asks the scripts and the database, with the same steps and errors as a run.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tracing::warn;
+
+use crate::{
+    config::{Config, Reindex},
+    db::{AppliedRow, Database, DbError, HistoryLine, Observed, Runner},
+    error::Error,
+    files::{self, Chain},
+    graph::{Graph, target::Target},
+    look::{Asked, Look},
+    run::unreadable,
+    signals::Signals,
+    stage::Stage,
+    wait,
+};
+
+/// What a database remembers of its revisions.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// The look of a run.
+    pub(super) observed: Observed,
+    /// The same revisions with when and by whom.
+    pub(super) applied: Vec<AppliedRow>,
+    /// The heads of the database.
+    pub(super) current: BTreeSet<String>,
+}
+
+/// Where to ask.
+pub(super) struct Reading<'a> {
+    pub(super) config: &'a Config,
+    pub(super) signals: &'a Arc<Signals>,
+}
+
+impl Reading<'_> {
+    /// The revisions of the image, for whatever engine.
+    pub(super) fn graph(&self) -> Result<Graph, Error> {
+        files::load_graph(self.config.migrations_dir.as_deref()).map_err(Error::Chain)
+    }
+
+    /// The scripts, all of whose heads are wanted, and what the database remembers.
+    /// `offline` is whether the verb could do without the latter.
+    pub(super) async fn chain_and_ledger(&self, offline: bool) -> Result<(Chain, Ledger), Error> {
+        let chain = self.chain(offline)?;
+        let ledger = self.ledger(Some(&chain)).await?;
+        Ok((chain, ledger))
+    }
+
+    /// What the database remembers, which can be told without scripts too: the graph is empty
+    /// where they are unsound or absent.
+    pub(super) async fn ledger_and_perhaps_graph(&self) -> Result<(Graph, Ledger), Error> {
+        match self.chain(false) {
+            Ok(chain) => {
+                let ledger = self.ledger(Some(&chain)).await?;
+                Ok((chain.graph, ledger))
+            }
+            Err(Error::Chain(error)) => {
+                warn!(
+                    stage = %Stage::Configure, event = "unsound", why = error.to_string(),
+                    "cannot compare the database with the scripts"
+                );
+                Ok((Graph::default(), self.ledger(None).await?))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The whole history.
+    pub(super) async fn history(&self) -> Result<Vec<HistoryLine>, Error> {
+        let mut database = self.open().await?;
+        let history = Box::pin(async {
+            database.look().await?;
+            database.history().await
+        });
+        let found = self.stopped_by_a_signal(history).await?;
+        let history = found.map_err(|error| unreadable(error, self.config, &database))?;
+        database.close().await;
+        Ok(history)
+    }
+
+    fn chain(&self, offline: bool) -> Result<Chain, Error> {
+        let url = self.config.database.as_ref().ok_or(Error::NoDatabase { offline })?;
+        let directory = self.config.migrations_dir.as_deref();
+        files::load(directory, &Target::Heads, url.engine()).map_err(Error::Chain)
+    }
+
+    async fn ledger(&self, chain: Option<&Chain>) -> Result<Ledger, Error> {
+        let mut database = self.open().await?;
+        let ledger = Box::pin(async {
+            let observed = database.look().await?;
+            let applied = database.applied().await?;
+            Ok((observed, applied))
+        });
+        let found = self.stopped_by_a_signal(ledger).await?;
+        let (observed, applied) =
+            found.map_err(|error| unreadable(error, self.config, &database))?;
+        database.close().await;
+        let nothing = Asked { reindex: Reindex::False, hook: false, since: None };
+        let current = Look::judge(&observed, chain, &nothing).heads;
+        Ok(Ledger { observed, applied, current })
+    }
+
+    async fn open(&self) -> Result<Database, Error> {
+        let runner = Runner::this();
+        // What speaks to a database is a large future, and would be one inside of each verb.
+        let connecting = Box::pin(wait::until_ready(self.config, &runner));
+        let ready = self.signals.or(connecting).await;
+        let ready = ready.map_err(|signal| Error::Stopped { stage: Stage::Wait, signal })?;
+        ready.map_err(Error::Wait)?.ok_or(Error::NoDatabase { offline: false })
+    }
+
+    async fn stopped_by_a_signal<T>(
+        &self,
+        reading: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<Result<T, DbError>, Error> {
+        let read = self.signals.or(reading).await;
+        read.map_err(|signal| Error::Stopped { stage: Stage::Look, signal })
+    }
+}

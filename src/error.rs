@@ -170,7 +170,7 @@ impl Error {
             Self::Forbidden { .. } | Self::Look(_) => 12,
             Self::Lock(error) => error.exit_code(),
             Self::Refused(refusal) => refusal.exit_code(),
-            Self::Locked(error) => error.exit_code(),
+            Self::Locked(error) => error.exit_code_of_ours(),
             Self::Apply(error) => error.exit_code(),
             Self::Unreached { .. } => 14,
             Self::Hook(error) => error.exit_code(19),

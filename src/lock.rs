@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::info;
 
 use crate::{
     db::{Class, Database, DbError, Holder, Locked, Observed, Terms, WorkError},
@@ -17,6 +17,9 @@ use crate::{
 
 /// The first pause between polls, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How long a poll may take; a server that has gone silent must not make us miss the deadline.
+const POLL: Duration = Duration::from_secs(5);
 
 /// How often the log says that the wait goes on.
 const REMIND: Duration = Duration::from_secs(10);
@@ -47,6 +50,8 @@ pub enum LockError {
         limit: Duration,
         /// What is still pending.
         refusal: Refusal,
+        /// Why the last look failed, if it did.
+        source: Option<DbError>,
     },
     /// While waiting, the look became a reason to stop.
     #[error(transparent)]
@@ -79,12 +84,12 @@ pub async fn acquire(
     let mut queue = database.queue(terms).await;
     let mut reported: Option<(Option<Holder>, Duration)> = None;
     loop {
-        let polled = async {
+        let polled = bounded(&pause, async {
             let (observed, holder) = queue.poll().await?;
             let next = judge(&observed);
             let ours = next == Next::Work && holder.is_none() && queue.take().await?;
-            Ok::<_, DbError>((next, holder, ours))
-        };
+            Ok((next, holder, ours))
+        });
         let (holder, source) = match signals.or(polled).await.map_err(LockError::Stopped)? {
             Ok((Next::Work, _, true)) => {
                 info!(stage = %Stage::Lock, event = "locked", lock = queue.name(),
@@ -131,28 +136,46 @@ pub async fn await_other(
     judge: impl Fn(&Observed) -> Next,
 ) -> Result<(), LockError> {
     let mut pause = Pause::new(PAUSES.0, PAUSES.1, terms.lock_timeout);
-    let mut refusal = first;
+    let (mut refusal, mut unseen) = (first, None);
     info!(stage = %Stage::Lock, event = "awaiting", why = refusal.to_string(),
           left = spoken(pause.left()), "waits for another runner to migrate");
     loop {
         let Some(next) = pause.next() else {
-            return Err(LockError::NotMigrated { limit: pause.limit(), refusal });
+            return Err(LockError::NotMigrated { limit: pause.limit(), refusal, source: unseen });
         };
         terms.signals.or(tokio::time::sleep(next)).await.map_err(LockError::Stopped)?;
-        let looked = terms.signals.or(database.look()).await.map_err(LockError::Stopped)?;
+        let looked = bounded(&pause, database.look());
+        let looked = terms.signals.or(looked).await.map_err(LockError::Stopped)?;
         match looked.map(|observed| judge(&observed)) {
             Ok(Next::Start | Next::Work) => {
                 info!(stage = %Stage::Lock, event = "migrated", waited = spoken(pause.elapsed()),
                       "another runner has migrated the database");
                 return Ok(());
             }
-            Ok(Next::Await(still)) => refusal = still,
+            Ok(Next::Await(still)) => (refusal, unseen) = (still, None),
             Ok(Next::Refuse(refusal)) => return Err(LockError::Refused(refusal)),
             Err(error) if error.class() == Class::Transient => {
-                debug!(stage = %Stage::Lock, event = "unseen", why = error.to_string(), "cannot look");
+                if unseen.is_none() {
+                    info!(stage = %Stage::Lock, event = "unseen", why = error.to_string(),
+                          left = spoken(pause.left()), "cannot look; goes on trying");
+                }
+                unseen = Some(error);
             }
             Err(error) => return Err(LockError::Database(error.into())),
         }
+    }
+}
+
+/// A request that must answer before the deadline, or at least a moment later.
+async fn bounded<T>(
+    pause: &Pause,
+    request: impl Future<Output = Result<T, DbError>>,
+) -> Result<T, DbError> {
+    let longest = pause.left().clamp(Duration::from_secs(1), POLL);
+    // On the heap: a look is large, and the queue holds it across its whole life.
+    match tokio::time::timeout(longest, Box::pin(request)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(DbError::Slow(longest)),
     }
 }
 
@@ -160,9 +183,10 @@ impl From<WorkError> for LockError {
     fn from(error: WorkError) -> Self {
         match error {
             WorkError::Stopped { signal, .. } => Self::Stopped(signal),
-            other @ (WorkError::Db(_) | WorkError::LockLost(_) | WorkError::ForeignKeys { .. }) => {
-                Self::Database(other)
-            }
+            other @ (WorkError::Db(_)
+            | WorkError::LockLost(_)
+            | WorkError::Orphan { .. }
+            | WorkError::ForeignKeys { .. }) => Self::Database(other),
         }
     }
 }
@@ -175,7 +199,7 @@ impl LockError {
             Self::Timeout { .. } => 13,
             Self::NotMigrated { .. } => 17,
             Self::Refused(refusal) => refusal.exit_code(),
-            Self::Database(error) => error.exit_code(),
+            Self::Database(error) => error.exit_code_of_ours(),
             Self::Stopped(signal) => signal.exit_code(),
         }
     }

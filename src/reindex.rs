@@ -50,10 +50,7 @@ impl DelegateError {
                 ChildError::Unlocked { source, .. } => source.exit_code(),
             },
             // The command is done; what is missing is a right.
-            Self::Record { source, .. } => match source.exit_code() {
-                14 => 12,
-                other => other,
-            },
+            Self::Record { source, .. } => source.exit_code_of_ours(),
         }
     }
 

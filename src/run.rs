@@ -2,18 +2,19 @@
 //!
 //! There is one flow; the modes stop it earlier or go around the lock, none re-implements it.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::{
     apply::{self, ApplyError, Patience},
     config::{AutoMigration, Config, DatabaseUrl, Reindex, url::Address},
-    db::{Database, DbError, Locked, Observed, Runner, Terms},
+    db::{Database, DbError, Locked, Observed, Runner, Terms, WorkError},
     error::Error,
     exec::{self, Server},
     files::{self, Chain, ChainError},
-    lock::{self, Turn},
+    lock::{self, LockError, Turn},
     look::{Asked, Look},
     plan::{self, Next, State},
     reindex,
@@ -67,8 +68,14 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
         Next::Await(refusal) => {
             let judge = |observed: &Observed| run.decide(&run.judge(observed, since));
             let awaited = lock::await_other(&mut database, &run.terms(), refusal, judge).await;
+            let awaited = match awaited {
+                Err(LockError::Database(WorkError::Db(source))) => {
+                    Err(unreadable(source, config, &database))
+                }
+                awaited => awaited.map_err(Error::Lock),
+            };
             database.close().await;
-            awaited.map_err(Error::Lock)
+            awaited
         }
         Next::Work => {
             run.report(&first);
@@ -141,10 +148,11 @@ impl Run<'_> {
     /// The first look. With the off switch it is only for the report, and its failure no reason
     /// to stop: then there is none.
     async fn look(&self, database: &mut Database) -> Result<Option<Look>, Error> {
-        let looked = self.signals.or(database.look()).await;
-        let observed = match looked
-            .map_err(|signal| Error::Stopped { stage: Stage::Look, signal })?
-        {
+        // As patient as the wait before it, but never without an end.
+        let longest = self.config.wait_timeout.max(Duration::from_secs(5));
+        let looked = self.signals.or(timeout(longest, database.look())).await;
+        let looked = looked.map_err(|signal| Error::Stopped { stage: Stage::Look, signal })?;
+        let observed = match looked.unwrap_or(Err(DbError::Slow(longest))) {
             Ok(observed) => observed,
             Err(error)
                 if self.config.auto_migration == AutoMigration::False

@@ -52,6 +52,15 @@ pub enum WaitError {
     },
 }
 
+/// How long it was tried, and how often.
+fn patience(limit: Duration, tries: u32) -> String {
+    match (limit.is_zero(), tries) {
+        (true, _) => "when tried once".to_owned(),
+        (false, 1) => format!("within {} (1 try)", spoken(limit)),
+        (false, tries) => format!("within {} ({tries} tries)", spoken(limit)),
+    }
+}
+
 impl WaitError {
     /// The exit code.
     #[must_use]

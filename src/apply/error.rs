@@ -80,6 +80,17 @@ pub enum ApplyError {
         /// What the database said.
         source: WorkError,
     },
+    /// A COMMIT was sent, and no answer to it can be had.
+    #[error(
+        "it is not known whether revision `{revision}` was committed; the next start reads it from \
+         the ledger"
+    )]
+    Open {
+        /// Which.
+        revision: RevisionId,
+        /// Why there was no answer.
+        source: WorkError,
+    },
     /// A statement of a non-transactional revision may or may not have run.
     #[error(
         "revision `{revision}` was interrupted while the statement at {spot} ran, and it cannot be \
@@ -126,9 +137,8 @@ impl ApplyError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Script { source, .. } | Self::Revision { source, .. } | Self::Tables(source) => {
-                source.exit_code()
-            }
+            Self::Script { source, .. } | Self::Revision { source, .. } => source.exit_code(),
+            Self::Tables(source) | Self::Open { source, .. } => source.exit_code_of_ours(),
             Self::GaveWay { .. } | Self::Overtaken { .. } => 14,
             Self::PartWay { source, .. } => match source.exit_code() {
                 14 => 15,
@@ -146,6 +156,7 @@ impl ApplyError {
             | Self::Revision { source, .. }
             | Self::GaveWay { source, .. }
             | Self::PartWay { source, .. }
+            | Self::Open { source, .. }
             | Self::Tables(source) => source.signal(),
             Self::Unknown { .. } | Self::ChangedPartWay { .. } | Self::Overtaken { .. } => None,
         }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
-    db::{DbError, Entry, Event, LedgerRow, Locked, WorkError},
+    db::{DbError, Entry, Event, LedgerRow, Locked, Outcome, WorkError},
     files::Chain,
     graph::revision::{Place, RevisionId},
     look::{heads_after, joined},
@@ -86,17 +86,21 @@ struct Step<'s> {
     recorded: &'s BTreeSet<String>,
 }
 
-/// Where a try of a transactional revision failed.
-struct Failed {
-    spot: Option<Spot>,
-    error: WorkError,
-    /// Whether it was the ledger that said no.
-    overtaken: bool,
+/// How a try of a transactional revision failed.
+enum Failed {
+    /// In a statement of the script, or before the first.
+    At(Spot, WorkError),
+    /// In what is around the script.
+    Around(WorkError),
+    /// It was the ledger that said no.
+    Overtaken,
+    /// Nobody can tell whether it failed.
+    Open(WorkError),
 }
 
 impl From<WorkError> for Failed {
     fn from(error: WorkError) -> Self {
-        Self { spot: None, error, overtaken: false }
+        Self::Around(error)
     }
 }
 
@@ -159,28 +163,24 @@ impl Step<'_> {
             };
             locked.rollback().await;
             let revision = self.id().clone();
-            if failed.overtaken {
-                return Err(ApplyError::Overtaken { revision });
-            }
-            let gave_way = matches!(&failed.error, WorkError::Db(error) if error.gave_way());
-            let (Some(spot), true) = (&failed.spot, gave_way) else {
-                return Err(match failed.spot {
-                    Some(spot) => ApplyError::Script { revision, spot, source: failed.error },
-                    None => ApplyError::Revision { revision, source: failed.error },
-                });
+            let (spot, source) = match failed {
+                Failed::At(spot, WorkError::Db(error)) if error.gave_way() => {
+                    (spot, WorkError::Db(error))
+                }
+                Failed::At(spot, source) => {
+                    return Err(ApplyError::Script { revision, spot, source });
+                }
+                Failed::Around(source) => return Err(ApplyError::Revision { revision, source }),
+                Failed::Overtaken => return Err(ApplyError::Overtaken { revision }),
+                Failed::Open(source) => return Err(ApplyError::Open { revision, source }),
             };
             let Some(next) = pause.next() else {
-                return Err(ApplyError::GaveWay {
-                    revision,
-                    spot: spot.clone(),
-                    tries: pause.tries(),
-                    limit: pause.limit(),
-                    source: failed.error,
-                });
+                let (tries, limit) = (pause.tries(), pause.limit());
+                return Err(ApplyError::GaveWay { revision, spot, tries, limit, source });
             };
             warn!(
                 stage = %Stage::Apply, event = "gave_way", revision = %revision, at = %spot,
-                why = failed.error.to_string(), try = pause.tries(), next = spoken(next),
+                why = source.to_string(), try = pause.tries(), next = spoken(next),
                 left = spoken(pause.left()), "gave way to a lock, rolled back, tries again"
             );
             locked.sleep(next).await.map_err(|source| ApplyError::Revision { revision, source })?;
@@ -197,36 +197,53 @@ impl Step<'_> {
         let started = Instant::now();
         locked.begin(ddl_lock_timeout).await?;
         locked.fence(row, None).await.map_err(|error| {
-            let overtaken = error.is_duplicate();
-            Failed { spot: Some(self.first_spot()), error, overtaken }
+            if error.is_duplicate() {
+                Failed::Overtaken
+            } else {
+                Failed::At(self.first_spot(), error)
+            }
         })?;
         let mut expected = self.recorded.clone();
         expected.insert(row.revision.clone());
         if locked.recorded().await? != expected {
-            let error = DbError::Ledger("it is not what the plan was made from".to_owned());
-            return Err(Failed { spot: None, error: error.into(), overtaken: true });
+            return Err(Failed::Overtaken);
         }
         for statement in self.statements {
-            locked.execute(&statement.text).await.map_err(|error| Failed {
-                spot: Some(self.spot(statement, Some(&error))),
-                error,
-                overtaken: false,
-            })?;
+            locked
+                .execute(&statement.text)
+                .await
+                .map_err(|error| Failed::At(self.spot(statement, Some(&error)), error))?;
         }
         locked.check().await?;
         locked.finish(&self.entry(started.elapsed())).await?;
-        match locked.commit().await {
+        let committed = locked.commit().await;
+        self.settled(locked, committed).await
+    }
+
+    /// What became of a COMMIT.
+    async fn settled(
+        &self,
+        locked: &mut Locked,
+        committed: Result<(), WorkError>,
+    ) -> Result<(), Failed> {
+        match committed {
             Err(WorkError::Db(error)) if error.is_unanswered() => {
                 warn!(
-                    stage = %Stage::Apply, event = "unanswered", revision = row.revision,
+                    stage = %Stage::Apply, event = "unanswered", revision = %self.id(),
                     why = error.to_string(), "the commit was not answered; reads the ledger"
                 );
-                if locked.settle(&row.revision).await? {
-                    Ok(())
-                } else {
-                    Err(WorkError::Db(error).into())
+                match locked.settle(self.id().as_str()).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Failed::Around(error.into())),
+                    Err(error) => Err(Failed::Open(error)),
                 }
             }
+            // It was committed all the same; whatever comes next notices the signal.
+            Err(WorkError::Stopped { outcome: Outcome::Done, .. }) => Ok(()),
+            Err(
+                error
+                @ (WorkError::Stopped { outcome: Outcome::Open, .. } | WorkError::LockLost(_)),
+            ) => Err(Failed::Open(error)),
             committed => Ok(committed?),
         }
     }

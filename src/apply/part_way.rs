@@ -8,9 +8,9 @@
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{ApplyError, Step};
+use super::{ApplyError, Failed, Step};
 use crate::{
-    db::{IndexState, Journalled, Locked, Outcome, WorkError},
+    db::{IndexState, Journalled, Locked, Outcome, Start, WorkError},
     files::Chain,
     script::{Checksum, Statement},
     stage::Stage,
@@ -37,17 +37,21 @@ impl Step<'_> {
             self.one(locked, statement, known, &line).await?;
         }
         let row = self.row(chain);
-        locked.complete(&row, &self.entry(started.elapsed())).await.map_err(
-            |source| match &source {
-                WorkError::Db(error) if error.is_duplicate() => {
-                    ApplyError::Overtaken { revision: revision.clone() }
-                }
-                WorkError::Db(_)
-                | WorkError::Stopped { .. }
-                | WorkError::LockLost(_)
-                | WorkError::ForeignKeys { .. } => whole(source),
-            },
-        )
+        let completed = locked.complete(&row, &self.entry(started.elapsed())).await;
+        if completed.as_ref().is_err_and(WorkError::is_duplicate) {
+            locked.rollback().await;
+            return Err(ApplyError::Overtaken { revision });
+        }
+        let (done, total) = (self.statements.len(), self.statements.len());
+        self.settled(locked, completed).await.map_err(|failed| match failed {
+            Failed::At(spot, source) => ApplyError::PartWay { revision, spot, done, total, source },
+            Failed::Around(source) => {
+                let spot = self.first_spot();
+                ApplyError::PartWay { revision, spot, done, total, source }
+            }
+            Failed::Overtaken => ApplyError::Overtaken { revision },
+            Failed::Open(source) => ApplyError::Open { revision, source },
+        })
     }
 
     /// Runs one statement of a non-transactional revision, if it has to be run.
@@ -90,7 +94,20 @@ impl Step<'_> {
             }
             Some(_) if index.is_some() || self.script.settings.idempotent => (),
             Some(_) => return Err(ApplyError::Unknown { revision, spot, statement: number }),
-            None => locked.started(revision.as_str(), line).await.map_err(failed)?,
+            None => {
+                match locked
+                    .started(revision.as_str(), line, self.recorded)
+                    .await
+                    .map_err(failed)?
+                {
+                    Start::Ours => (),
+                    Start::Anothers if self.script.settings.idempotent => (),
+                    Start::Anothers => {
+                        return Err(ApplyError::Unknown { revision, spot, statement: number });
+                    }
+                    Start::Overtaken => return Err(ApplyError::Overtaken { revision }),
+                }
+            }
         }
         if let (Some(index), IndexState::Invalid) = (&index, built) {
             warn!(
@@ -109,9 +126,12 @@ impl Step<'_> {
             Ok(()) => Outcome::Done,
             Err(WorkError::Db(told)) if !told.is_unanswered() => Outcome::Undone,
             Err(WorkError::Stopped { outcome, .. }) => *outcome,
-            Err(WorkError::Db(_) | WorkError::LockLost(_) | WorkError::ForeignKeys { .. }) => {
-                Outcome::Open
-            }
+            Err(
+                WorkError::Db(_)
+                | WorkError::LockLost(_)
+                | WorkError::Orphan { .. }
+                | WorkError::ForeignKeys { .. },
+            ) => Outcome::Open,
         };
         let noted = match outcome {
             Outcome::Done => locked.ended(revision.as_str(), number, true).await,

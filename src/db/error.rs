@@ -118,8 +118,9 @@ impl DbError {
                 sqlite::BUSY | sqlite::LOCKED => Class::Transient,
                 _ => Class::Permanent,
             },
-            Self::Tls(_) | Self::Other(_) => Class::Refused,
-            Self::File { .. } | Self::NoSchema | Self::Ledger(_) => Class::Permanent,
+            // A schema may come true as late as the database that it is in.
+            Self::Tls(_) | Self::NoSchema | Self::Other(_) => Class::Refused,
+            Self::File { .. } | Self::Ledger(_) => Class::Permanent,
         }
     }
 
@@ -246,6 +247,10 @@ impl DbError {
     /// What sqlx reports of an attempt to connect to `address`.
     pub(crate) fn from_connect(error: sqlx::Error, address: &str) -> Self {
         if let sqlx::Error::Io(source) = error {
+            // What TLS does not like comes as an error of the socket.
+            if source.kind() == io::ErrorKind::InvalidData {
+                return Self::Tls(Box::new(source));
+            }
             return Self::Connect { address: address.to_owned(), source };
         }
         Self::from_any(error)
@@ -292,6 +297,17 @@ pub enum WorkError {
     /// Somebody else may have the lock by now; what was running has been cancelled.
     #[error("the lock was lost: {0}")]
     LockLost(String),
+    /// What an earlier runner left at work did not end in time.
+    #[error(
+        "session `{name}` of an earlier run is still at work; end it with \
+         `select pg_terminate_backend({pid})`"
+    )]
+    Orphan {
+        /// Its application name.
+        name: String,
+        /// Its backend.
+        pid: i64,
+    },
     /// Rows point at rows that are not there, and did not before this revision.
     #[error("{} foreign keys, the first in table `{table}`", if *.count == 1 { "1 row violates".to_owned() } else { format!("{count} rows violate") })]
     ForeignKeys {
@@ -328,6 +344,19 @@ impl WorkError {
             Self::Db(_) | Self::ForeignKeys { .. } => 14,
             Self::Stopped { signal, .. } => signal.exit_code(),
             Self::LockLost(_) => 11,
+            Self::Orphan { .. } => 13,
+        }
+    }
+
+    /// The exit code where it was no script that failed: what the database then refuses is
+    /// refused to us.
+    #[must_use]
+    pub(crate) fn exit_code_of_ours(&self) -> u8 {
+        match (self, self.exit_code()) {
+            (Self::Db(error), 14) if error.gave_way() => 14,
+            (Self::Db(error), 14) if error.class() == Class::Transient => 11,
+            (Self::Db(_), 14) => 12,
+            (_, code) => code,
         }
     }
 
@@ -342,7 +371,9 @@ impl WorkError {
     pub fn signal(&self) -> Option<Signal> {
         match self {
             Self::Stopped { signal, .. } => Some(*signal),
-            Self::Db(_) | Self::LockLost(_) | Self::ForeignKeys { .. } => None,
+            Self::Db(_) | Self::LockLost(_) | Self::Orphan { .. } | Self::ForeignKeys { .. } => {
+                None
+            }
         }
     }
 }

@@ -199,6 +199,17 @@ pub struct Journalled {
     pub done: bool,
 }
 
+/// Whose a statement of a non-transactional revision is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// It is written down, and nobody else runs it.
+    Ours,
+    /// Another runner wrote it down since we read the journal.
+    Anothers,
+    /// The ledger is not what the plan was made from any more.
+    Overtaken,
+}
+
 /// Whether an index is there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum IndexState {

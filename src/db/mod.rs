@@ -18,7 +18,7 @@ pub use self::{
     error::{Class, DbError, Outcome, WorkError},
     ledger::{
         AppliedRow, Entry, Event, HistoryLine, Holder, IndexState, Journalled, LedgerRow, Observed,
-        Recorded, Runner, Success, TOOL, Tables,
+        Recorded, Runner, Start, Success, TOOL, Tables,
     },
 };
 
@@ -275,9 +275,15 @@ impl Locked {
         each!(Self, self, locked => locked.journal(revision).await)
     }
 
-    /// Writes down that a statement is about to run.
-    pub async fn started(&mut self, revision: &str, line: &Journalled) -> Result<(), WorkError> {
-        each!(Self, self, locked => locked.started(revision, line).await)
+    /// Writes down that a statement is about to run, if the ledger still is as it is `expected`
+    /// to be: whoever completes a revision forgets its statements.
+    pub async fn started(
+        &mut self,
+        revision: &str,
+        line: &Journalled,
+        expected: &BTreeSet<String>,
+    ) -> Result<Start, WorkError> {
+        each!(Self, self, locked => locked.started(revision, line, expected).await)
     }
 
     /// Writes down how a statement ended: it has run, or it certainly has not.

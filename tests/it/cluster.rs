@@ -6,7 +6,10 @@
 use std::{
     env, fs,
     net::TcpListener,
-    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
@@ -62,6 +65,14 @@ impl Cluster {
         let path = self.data().join("postgresql.conf");
         let settings = fs::read_to_string(&path).unwrap();
         fs::write(path, format!("{settings}\n{line}\n")).unwrap();
+    }
+
+    /// Writes a file into its data directory, owned by it and for nobody else.
+    pub(crate) fn file(&self, name: &str, content: &[u8]) {
+        let path = self.data().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(&path, Some(self.user.0), Some(self.user.1)).unwrap();
     }
 
     /// Starts it on the same port with the same data; gives back once it lets clients in.
@@ -188,7 +199,7 @@ fn is_gone(pid: Pid) -> bool {
 
 /// A port below those that the kernel gives to outgoing connections, which could take it while the
 /// server is stopped.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = std::process::id().wrapping_mul(97) + NEXT.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +210,7 @@ fn free_port() -> u16 {
     }
 }
 
-fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: the tests need a PostgreSQL; run them with ./test.sh");
     })

@@ -93,6 +93,11 @@ impl Outcome {
         self
     }
 
+    /// How many lines on stderr contain these words.
+    pub(crate) fn count(&self, words: &str) -> usize {
+        self.stderr().lines().filter(|line| line.contains(words)).count()
+    }
+
     #[track_caller]
     fn compare(&self, what: &str, actual: &str, expected: &str) -> &Self {
         let expected = unindent(expected);

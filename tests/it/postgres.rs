@@ -119,6 +119,11 @@ impl Postgres {
         )
     }
 
+    /// A superuser who stays connected, for what only he may set.
+    pub(crate) fn administrator(&self) -> Session {
+        start(&self.server.url("postgres", &self.server.password, &self.name))
+    }
+
     /// Runs SQL as the superuser in this database: rights, other sessions, server settings.
     #[track_caller]
     pub(crate) fn administer(&self, sql: &str) -> String {
@@ -160,9 +165,7 @@ impl Database for Postgres {
     }
 
     fn session(&self) -> Session {
-        let mut command = client(&self.url());
-        command.stderr(Stdio::inherit());
-        Session::start(command, "\\echo")
+        start(&self.url())
     }
 
     fn stands(&self) -> Vec<Stand> {
@@ -190,8 +193,17 @@ impl Database for Postgres {
     }
 }
 
+/// A client that stays connected to a URL.
+pub(crate) fn start(url: &str) -> Session {
+    let mut command = client(url);
+    command.stderr(Stdio::inherit());
+    Session::start(command, "\\echo")
+}
+
 fn client(url: &str) -> Command {
     let mut command = Command::new("psql");
+    // A test that fails may leave its server frozen.
+    command.env("PGCONNECT_TIMEOUT", "10");
     command.args([
         "-X",
         "-A",

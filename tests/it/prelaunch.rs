@@ -165,6 +165,12 @@ impl Prelaunch {
         self
     }
 
+    /// Reads a file below the working directory.
+    #[track_caller]
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.directory().join(name)).unwrap()
+    }
+
     /// Copies the scripts of a directory: `demo` is the demonstration schema of this repository,
     /// anything else a path below its root.
     pub(crate) fn migrations_from(mut self, what: &str) -> Self {

@@ -92,6 +92,11 @@ impl Running {
         normalised(&self.stderr.text(), &self.stands)
     }
 
+    /// The same as it was written.
+    pub(crate) fn raw_stderr_so_far(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         if self.status.is_none() {

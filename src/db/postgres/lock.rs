@@ -17,15 +17,18 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Address, DbError, Facts, Locked, facts, goodbye, literal, observe, rows, run};
+use super::{Address, DbError, Facts, KEEPALIVES, Locked, facts, goodbye, literal, observe, run};
 use crate::{
-    db::{Holder, Observed, Terms, WorkError, postgres::cell, sql},
-    pause::Pause,
+    db::{Class, Holder, Observed, Terms, WorkError, postgres::cell, sql},
+    pause::{Pause, spoken},
     stage::Stage,
 };
 
 /// How long the keeper's beat may stay without an answer.
 const BEAT_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long one try to connect the worker may take.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// The key of the advisory lock.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +65,10 @@ impl Key {
              left join lateral (\
                select a.query from pg_stat_activity a \
                where a.state <> 'idle' and position('prelaunch_' in a.query) = 0 \
-                 and a.application_name = \
-                 replace(k.application_name, ':keeper:', ':worker:') limit 1\
+                 and a.datname = k.datname and a.application_name like 'prelaunch:%' \
+                 and split_part(a.application_name, ':', 3) = 'worker' \
+                 and split_part(a.application_name, ':', 4) = \
+                     split_part(k.application_name, ':', 4) limit 1\
              ) w on true \
              where l.locktype = 'advisory' and l.granted and l.objsubid = 1 \
                and l.database = (select oid from pg_database where datname = current_database()) \
@@ -85,6 +90,7 @@ impl Key {
         format!(
             "set transaction isolation level read committed; \
              set local idle_in_transaction_session_timeout = 0; {transaction_timeout}\
+             {KEEPALIVES}\
              select case when pg_try_advisory_xact_lock({}) then 1 else \
                cast('prelaunch: another runner was faster to the lock, '\
                     || pg_backend_pid() || ' goes on waiting' as integer) end; \
@@ -163,13 +169,13 @@ impl Queue {
             return Err(WorkError::LockLost("it was never taken".to_owned()));
         };
         let short = self.key.short();
-        let worker_name = self.address.application_name(&short, "worker");
-        let keeper = Keeper::start(connection, &self.terms, worker_name);
-        let worker = match self.address.connect(&short, "worker").await {
+        let workers = self.address.sessions_of(&short, "worker");
+        let keeper = Keeper::start(connection, &self.terms, workers);
+        let worker = match connect_worker(&self.address, &short, &self.terms, &keeper).await {
             Ok(worker) => worker,
             Err(error) => {
                 keeper.release().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         let mut locked =
@@ -181,6 +187,47 @@ impl Queue {
                 Err(error)
             }
         }
+    }
+}
+
+/// Connects the worker, which may take as long as the lock may: the queue behind us has sessions
+/// too, and the server perhaps no more.
+async fn connect_worker(
+    address: &Address,
+    short: &str,
+    terms: &Terms,
+    keeper: &Keeper,
+) -> Result<PgConnection, WorkError> {
+    let mut pause =
+        Pause::new(Duration::from_millis(50), Duration::from_secs(1), terms.lock_timeout);
+    loop {
+        let connected = async {
+            match tokio::time::timeout(CONNECT, address.connect(short, "worker")).await {
+                Ok(connected) => connected,
+                Err(_) => Err(DbError::Slow(CONNECT)),
+            }
+        };
+        let error = tokio::select! {
+            biased;
+            signal = terms.signals.raised() => return Err(WorkError::stopped(signal)),
+            why = keeper.lost() => return Err(WorkError::LockLost(why)),
+            connected = connected => match connected {
+                Ok(worker) => return Ok(worker),
+                Err(error) if error.is_pooler_full() => DbError::Pooler(Box::new(error)),
+                Err(error) => error,
+            },
+        };
+        if error.class() != Class::Transient {
+            return Err(error.into());
+        }
+        let Some(next) = pause.next() else { return Err(error.into()) };
+        if pause.tries() == 1 {
+            tracing::info!(
+                stage = %Stage::Lock, event = "no_worker", why = error.to_string(),
+                left = spoken(pause.left()), "has the lock, and no connection to work on yet"
+            );
+        }
+        terms.sleep(next).await?;
     }
 }
 
@@ -202,13 +249,13 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    fn start(connection: PgConnection, terms: &Terms, worker_name: String) -> Self {
+    fn start(connection: PgConnection, terms: &Terms, workers: String) -> Self {
         let (requests, inbox) = mpsc::channel(1);
         let (lost, lost_at) = watch::channel(None);
         let task = tokio::spawn(keep(
             connection,
             terms.beat.max(Duration::from_millis(1)),
-            worker_name,
+            workers,
             inbox,
             lost,
         ));
@@ -246,7 +293,7 @@ impl Keeper {
 async fn keep(
     mut connection: PgConnection,
     beat: Duration,
-    worker_name: String,
+    workers: String,
     mut inbox: mpsc::Receiver<Request>,
     lost: watch::Sender<Option<String>>,
 ) {
@@ -256,7 +303,7 @@ async fn keep(
                 Some(Request::Cancel(done)) => {
                     // Now the snapshot does not matter any more: what could wait for it is
                     // what is being cancelled.
-                    if run(&mut connection, cancel_by_name(&worker_name)).await.is_ok() {
+                    if run(&mut connection, cancel(&workers)).await.is_ok() {
                         // Whoever asked may have stopped listening.
                         let _ = done.send(());
                     }
@@ -282,13 +329,12 @@ async fn keep(
     }
 }
 
-/// Cancels what sessions of this name run. By name and not by pid: behind a pooler each
-/// statement may run in another backend, and the name travels with it.
-pub(super) fn cancel_by_name(application_name: &str) -> String {
+/// Cancels what these sessions run. By name and not by pid: behind a pooler each statement may
+/// run in another backend, and the name travels with it.
+pub(super) fn cancel(sessions: &str) -> String {
     format!(
-        "select pg_cancel_backend(pid) from pg_stat_activity \
-         where application_name = {} and pid <> pg_backend_pid()",
-        literal(application_name)
+        "select pg_cancel_backend(a.pid) from pg_stat_activity a \
+         where {sessions} and a.pid <> pg_backend_pid()",
     )
 }
 
@@ -297,25 +343,28 @@ impl Locked {
     ///
     /// Only sessions inside a transaction count, seen by the lock that each transaction has on
     /// its own virtual id: everybody may read that, and a pooled connection that
-    /// merely kept the name of a runner long gone has none.
+    /// merely kept the name of a runner long gone has none. The key is the same in all databases
+    /// of a server, and other ones are none of our business.
     async fn clear_orphans(&mut self) -> Result<(), WorkError> {
-        let ours = self.address.application_name(&self.key.short(), "worker");
+        let ours = self.address.sessions_of(&self.key.short(), "worker");
         let query = format!(
             "select a.pid::bigint, a.application_name from pg_stat_activity a \
              where a.datname = current_database() \
-               and a.application_name like {} and a.application_name <> {} \
+               and a.application_name like {} and not ({ours}) \
                and exists (select from pg_locks l \
                            where l.pid = a.pid and l.locktype = 'virtualxid' \
                              and l.mode = 'ExclusiveLock')",
             literal(&format!("prelaunch:{}:worker:%", self.key.short())),
-            literal(&ours),
         );
         let mut pause =
             Pause::new(Duration::from_millis(20), Duration::from_secs(1), self.terms.lock_timeout);
         loop {
-            let found = rows(&mut self.worker, query.clone()).await.map_err(|error| {
-                if error.is_pooler_full() { DbError::Pooler(Box::new(error)) } else { error }
-            })?;
+            let found = match self.rows(query.clone()).await {
+                Err(WorkError::Db(error)) if error.is_pooler_full() => {
+                    return Err(DbError::Pooler(Box::new(error)).into());
+                }
+                found => found?,
+            };
             let Some(first) = found.first() else { return Ok(()) };
             let (pid, name): (i64, String) = (cell(first, 0)?, cell(first, 1)?);
             if pause.tries() == 0 {
@@ -323,17 +372,14 @@ impl Locked {
                     stage = %Stage::Lock,
                     event = "orphan",
                     pid,
-                    name,
+                    name = name.as_str(),
                     "a runner that is gone left a session at work; cancelling it"
                 );
             }
             // Without the right to cancel there is still the waiting.
-            let _ = run(&mut self.worker, format!("select pg_cancel_backend({pid})")).await;
+            let _ = self.rows(format!("select pg_cancel_backend({pid})")).await;
             let Some(next) = pause.next() else {
-                return Err(WorkError::LockLost(format!(
-                    "session `{name}` (pid {pid}) of an earlier run is still at work; \
-                     end it with `select pg_terminate_backend({pid})`"
-                )));
+                return Err(WorkError::Orphan { name, pid });
             };
             self.terms.sleep(next).await?;
         }

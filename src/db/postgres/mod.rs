@@ -25,6 +25,12 @@ use crate::config::url::{Host, PostgresUrl, SslMode};
 /// How often the server looks whether its client is still there while it works for it.
 const CLIENT_CHECK: &str = "500ms";
 
+/// Has the server notice within half a minute that the machine of its client is gone, which sends
+/// no goodbye: the lock would be held, and locks on tables, for the two hours that are usual.
+const KEEPALIVES: &str = "set local tcp_keepalives_idle = 10; \
+                          set local tcp_keepalives_interval = 5; \
+                          set local tcp_keepalives_count = 4; ";
+
 /// How long a goodbye may take; nobody waits for its answer.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -59,6 +65,8 @@ pub struct Session {
     facts: Facts,
     /// None after it broke: the next look connects anew.
     connection: Option<PgConnection>,
+    /// Whether the facts are older than the last look.
+    looked: bool,
 }
 
 impl Session {
@@ -68,19 +76,30 @@ impl Session {
         let address = Address { url: url.clone(), runner: runner.clone() };
         let mut connection = address.connect("", "look").await?;
         let facts = facts(&mut connection).await?;
-        Ok(Self { address, facts, connection: Some(connection) })
+        Ok(Self { address, facts, connection: Some(connection), looked: false })
     }
 
     /// See [`super::Database::look`].
     pub(super) async fn look(&mut self) -> Result<Observed, DbError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.address.connect("", "look").await?,
+        let stale = self.connection.is_some();
+        match self.look_once().await {
+            // It was idle, for as long as other dependencies were waited for, and broke meanwhile.
+            Err(error) if stale && error.is_unanswered() => self.look_once().await,
+            looked => looked,
+        }
+    }
+
+    async fn look_once(&mut self) -> Result<Observed, DbError> {
+        let (mut connection, known) = match self.connection.take() {
+            Some(connection) => (connection, !self.looked || self.facts.tables.complete()),
+            None => (self.address.connect("", "look").await?, false),
         };
-        if !self.facts.tables.complete() {
-            // Another runner may have created them since.
+        if !known {
+            // Another server may answer there now; and whoever migrates creates the tables, while
+            // somebody in mode `wait` looks again and again.
             self.facts = facts(&mut connection).await?;
         }
+        self.looked = true;
         let (observed, _) = observe(&mut connection, &mut self.facts, None).await?;
         self.connection = Some(connection);
         Ok(observed)
@@ -150,7 +169,18 @@ impl Address {
         name
     }
 
+    /// A condition on `pg_stat_activity a`, which lists the whole server: the sessions of this run
+    /// that do this.
+    ///
+    /// Not the whole name is compared: the server replaces what is not ASCII in it, and a
+    /// PgBouncer with `application_name_add_host` adds to its end.
+    fn sessions_of(&self, key: &str, role: &str) -> String {
+        let name = format!("prelaunch:{key}:{role}:{}:%", self.runner.id);
+        format!("a.datname = current_database() and a.application_name like {}", literal(&name))
+    }
+
     async fn connect(&self, key: &str, role: &str) -> Result<PgConnection, DbError> {
+        self.check_files()?;
         let options = self.options(&self.application_name(key, role));
         match &self.url.host {
             Host::UnixSocket(directory) => {
@@ -167,6 +197,23 @@ impl Address {
             }
             Host::Name(name) => self.connect_by_name(options, name).await,
         }
+    }
+
+    /// The client would not say which file it is that is not there.
+    fn check_files(&self) -> Result<(), DbError> {
+        let PostgresUrl { ssl_root_cert, ssl_client_cert, ssl_client_key, .. } = &self.url;
+        let files = match self.url.ssl_mode {
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer => [&None; 3],
+            SslMode::Require => [&None, ssl_client_cert, ssl_client_key],
+            SslMode::VerifyCa | SslMode::VerifyFull => {
+                [ssl_root_cert, ssl_client_cert, ssl_client_key]
+            }
+        };
+        for path in files.into_iter().flatten() {
+            std::fs::File::open(path)
+                .map_err(|source| DbError::File { path: path.display().to_string(), source })?;
+        }
+        Ok(())
     }
 
     /// The look-up is a step of its own: the system gives no code by which its failure could
@@ -277,7 +324,7 @@ async fn run(connection: &mut PgConnection, sql: String) -> Result<(), DbError> 
 
 /// The first query of a session: is this a primary, where is the ledger, is there one.
 async fn facts(connection: &mut PgConnection) -> Result<Facts, DbError> {
-    // `quote_ident` and not `format`, which fails where there is no schema at all.
+    // Without a schema there is nothing to be quoted, and no table.
     let exists = |table: &str| format!("to_regclass(quote_ident(s) || '.{table}') is not null");
     let query = format!(
         "select s::text, pg_is_in_recovery(), {}, {}, {} from current_schema() as s",

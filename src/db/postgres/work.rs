@@ -5,24 +5,31 @@
 
 use std::{collections::BTreeSet, future::Future, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::{
+    AssertSqlSafe, PgConnection, Postgres,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
 
 use super::{
-    Address, Facts, cell, client_check, facts, goodbye, literal,
-    lock::{Keeper, Key, cancel_by_name},
+    Address, Facts, KEEPALIVES, cell, client_check, facts, goodbye, literal,
+    lock::{Keeper, Key, cancel},
     observe, quoted, rows, run,
 };
 use crate::db::{
-    DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, TOOL, Terms, WorkError,
-    sql,
+    DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL, Terms,
+    WorkError, sql,
 };
 use crate::signals::Signal;
 
 /// How long a statement may take to end after it was cancelled, before the connection is dropped.
 const CANCELLED: Duration = Duration::from_millis(1200);
 
-/// How long to try to reach the server for a cancellation or a settlement.
+/// How long to try to reach the server for a cancellation.
 const REACH: Duration = Duration::from_millis(500);
+
+/// How long one try to settle a COMMIT may take.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// The lock and the worker.
 #[derive(Debug)]
@@ -55,11 +62,14 @@ impl Locked {
     }
 
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
-        if !self.facts.tables.complete() {
-            self.facts = facts(&mut self.worker).await?;
-        }
-        let Self { facts, worker, .. } = self;
-        Ok(observe(worker, facts, None).await?.0)
+        let Self { address, facts, key, terms, keeper, worker } = self;
+        let look = async {
+            if !facts.tables.complete() {
+                *facts = super::facts(worker).await?;
+            }
+            Ok(observe(worker, facts, None).await?.0)
+        };
+        guarded(address, *key, terms, keeper, look).await
     }
 
     pub(crate) async fn create_tables(&mut self) -> Result<(), WorkError> {
@@ -73,7 +83,7 @@ impl Locked {
 
     pub(crate) async fn begin(&mut self, ddl_lock_timeout: Duration) -> Result<(), WorkError> {
         let begin = format!(
-            "begin isolation level read committed read write; {}\
+            "begin isolation level read committed read write; {}{KEEPALIVES}\
              set local lock_timeout = {}; set local statement_timeout = 0; \
              set local idle_in_transaction_session_timeout = 0{}",
             client_check(self.facts.version),
@@ -105,7 +115,7 @@ impl Locked {
     }
 
     pub(crate) async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
-        let found = rows(&mut self.worker, sql::recorded(&self.facts.prefix())).await?;
+        let found = self.rows(sql::recorded(&self.facts.prefix())).await?;
         Ok(found.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?)
     }
 
@@ -113,6 +123,12 @@ impl Locked {
         let Self { address, key, terms, keeper, worker, .. } = self;
         let work = run(worker, sql.to_owned());
         guarded(address, *key, terms, keeper, work).await
+    }
+
+    /// The rows of a query by the simple protocol.
+    pub(super) async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, WorkError> {
+        let Self { address, key, terms, keeper, worker, .. } = self;
+        guarded(address, *key, terms, keeper, rows(worker, sql)).await
     }
 
     async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
@@ -169,7 +185,7 @@ impl Locked {
     }
 
     pub(crate) async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
-        let name = self.address.application_name(&self.key.short(), "worker");
+        let workers = self.address.sessions_of(&self.key.short(), "worker");
         let mut pause = crate::pause::Pause::new(
             Duration::from_millis(100),
             Duration::from_secs(2),
@@ -180,30 +196,33 @@ impl Locked {
                 let mut connection = self.address.connect(&self.key.short(), "settle").await?;
                 let query = format!(
                     "select count(*), (select count(*) from {}{} where revision = {}) \
-                     from pg_stat_activity a where a.application_name = {} and exists (\
+                     from pg_stat_activity a where {workers} and exists (\
                        select from pg_locks l where l.pid = a.pid \
                        and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')",
                     self.facts.prefix(),
                     sql::LEDGER,
                     literal(revision),
-                    literal(&name),
                 );
                 let found = rows(&mut connection, query).await?;
                 goodbye(connection).await;
                 let row = found.first().ok_or_else(|| DbError::Ledger("no answer".to_owned()))?;
-                Ok::<(i64, i64), DbError>((cell(row, 0)?, cell(row, 1)?))
+                let (at_work, recorded): (i64, i64) = (cell(row, 0)?, cell(row, 1)?);
+                if at_work > 0 {
+                    return Ok(None);
+                }
+                // The old connection is of no use for what comes next.
+                let worker = self.address.connect(&self.key.short(), "worker").await?;
+                Ok::<_, DbError>(Some((recorded > 0, worker)))
             };
-            let error = tokio::select! {
-                signal = self.terms.signals.raised() => return Err(WorkError::stopped(signal)),
-                answer = asked => match answer {
-                    Ok((0, recorded)) => {
-                        // The old connection is of no use for what comes next.
-                        self.worker = self.address.connect(&self.key.short(), "worker").await?;
-                        return Ok(recorded > 0);
-                    }
-                    Ok(_) => DbError::Slow(pause.elapsed()),
-                    Err(error) => error,
-                },
+            let answer = self.terms.signals.or(tokio::time::timeout(SETTLE, asked)).await;
+            let error = match answer.map_err(WorkError::stopped)? {
+                Ok(Ok(Some((recorded, worker)))) => {
+                    self.worker = worker;
+                    return Ok(recorded);
+                }
+                Ok(Ok(None)) => DbError::Slow(pause.elapsed()),
+                Ok(Err(error)) => error,
+                Err(_) => DbError::Slow(SETTLE),
             };
             let Some(next) = pause.next() else { return Err(error.into()) };
             self.terms.sleep(next).await?;
@@ -218,7 +237,7 @@ impl Locked {
 
     pub(crate) async fn journal(&mut self, revision: &str) -> Result<Vec<Journalled>, WorkError> {
         let query = sql::journal(&self.facts.prefix()).replace("$1", &literal(revision));
-        let found = rows(&mut self.worker, query).await?;
+        let found = self.rows(query).await?;
         let line = |row| -> Result<_, DbError> {
             Ok(Journalled {
                 statement: cell(row, 0)?,
@@ -233,14 +252,25 @@ impl Locked {
         &mut self,
         revision: &str,
         line: &Journalled,
-    ) -> Result<(), WorkError> {
+        expected: &BTreeSet<String>,
+    ) -> Result<Start, WorkError> {
         self.begin(self.terms.lock_timeout).await?;
         let insert = bound(sql::journal_started(&self.facts.prefix()))
             .bind(revision.to_owned())
             .bind(line.statement)
             .bind(line.checksum.clone());
-        self.bound(insert).await?;
-        self.commit().await
+        let start = match self.bound(insert).await {
+            // Behind another's row that goes with its commit, the ledger is read anew.
+            Ok(()) if self.recorded().await? == *expected => {
+                self.commit().await?;
+                return Ok(Start::Ours);
+            }
+            Ok(()) => Start::Overtaken,
+            Err(error) if error.is_duplicate() => Start::Anothers,
+            Err(error) => return Err(error),
+        };
+        self.rollback().await;
+        Ok(start)
     }
 
     /// One request that no signal breaks off: it is how an interrupted statement is written down.
@@ -290,7 +320,7 @@ impl Locked {
             literal(name),
             literal(&qualified(schema, table)),
         );
-        Ok(match rows(&mut self.worker, query).await?.first() {
+        Ok(match self.rows(query).await?.first() {
             None => IndexState::Absent,
             Some(row) if cell(row, 0)? => IndexState::Valid,
             Some(_) => IndexState::Invalid,
@@ -310,7 +340,7 @@ impl Locked {
              where t.oid = to_regclass({})",
             literal(&qualified(schema, table)),
         );
-        let found = rows(&mut self.worker, query).await?;
+        let found = self.rows(query).await?;
         let Some(row) = found.first() else { return Ok(()) };
         let schema: String = cell(row, 0)?;
         self.execute(&format!("drop index concurrently {}", qualified(Some(&schema), name))).await
@@ -334,13 +364,13 @@ impl Locked {
 }
 
 /// Waits for `work`, and has the server cancel it if a signal comes or the lock is lost.
-async fn guarded(
+async fn guarded<T>(
     address: &Address,
     key: Key,
     terms: &Terms,
     keeper: &Keeper,
-    work: impl Future<Output = Result<(), DbError>>,
-) -> Result<(), WorkError> {
+    work: impl Future<Output = Result<T, DbError>>,
+) -> Result<T, WorkError> {
     // What has not begun need not be cancelled.
     if let Some(signal) = terms.signals.noticed() {
         return Err(WorkError::Stopped { signal, outcome: Outcome::Undone });
@@ -356,10 +386,10 @@ async fn guarded(
         let by_keeper = tokio::time::timeout(REACH, keeper.cancel()).await;
         if !by_keeper.unwrap_or(false) {
             // Without a keeper a new connection does it, if there is one to be had.
-            let name = address.application_name(&key.short(), "worker");
+            let workers = address.sessions_of(&key.short(), "worker");
             let anew = async {
                 if let Ok(mut connection) = address.connect(&key.short(), "cancel").await {
-                    let _ = run(&mut connection, cancel_by_name(&name)).await;
+                    let _ = run(&mut connection, cancel(&workers)).await;
                     goodbye(connection).await;
                 }
             };
@@ -375,7 +405,7 @@ async fn guarded(
     })
     .await;
     let outcome = match ended {
-        Ok(Ok(())) => Outcome::Done,
+        Ok(Ok(_)) => Outcome::Done,
         Ok(Err(error)) if !error.is_unanswered() => Outcome::Undone,
         Ok(Err(_)) | Err(_) => Outcome::Open,
     };

@@ -18,8 +18,8 @@ use sqlx::{
 use super::{cell, close, observe, rows};
 use crate::{
     db::{
-        DbError, Entry, Journalled, LedgerRow, Observed, Outcome, Runner, TOOL, Tables, Terms,
-        WorkError, sql,
+        DbError, Entry, Journalled, LedgerRow, Observed, Outcome, Runner, Start, TOOL, Tables,
+        Terms, WorkError, sql,
     },
     pause::{Pause, spoken},
     stage::Stage,
@@ -260,14 +260,24 @@ impl Locked {
         &mut self,
         revision: &str,
         line: &Journalled,
-    ) -> Result<(), WorkError> {
+        expected: &BTreeSet<String>,
+    ) -> Result<Start, WorkError> {
         let insert = bound(sql::journal_started(""))
             .bind(revision.to_owned())
             .bind(line.statement)
             .bind(line.checksum.clone());
         self.patiently("begin immediate").await?;
-        self.bound(insert).await?;
-        self.commit().await
+        let start = match self.bound(insert).await {
+            Ok(()) if self.recorded().await? == *expected => {
+                self.commit().await?;
+                return Ok(Start::Ours);
+            }
+            Ok(()) => Start::Overtaken,
+            Err(error) if error.is_duplicate() => Start::Anothers,
+            Err(error) => return Err(error),
+        };
+        self.rollback().await;
+        Ok(start)
     }
 
     /// Broken off by no signal: it is how an interrupted statement is written down.

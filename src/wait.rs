@@ -31,7 +31,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// The deadline passed.
-    #[error("{what} did not answer {}", if *.tries == 1 { "when tried once".to_owned() } else { format!("within {} ({tries} tries)", spoken(*.limit)) })]
+    #[error("{what} did not answer {}", patience(*.limit, *.tries))]
     Timeout {
         /// Address of the dependency.
         what: String,

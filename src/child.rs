@@ -4,7 +4,7 @@
 //! stdout goes to our stderr, because stdout belongs to the server. It always ends before we
 //! go on: by itself, or, where we are asked to stop, with its whole group by the signal that we
 //! forward, or by SIGKILL after `STOP_TIMEOUT`. What it leaves running when it ends by itself is
-//! its own affair.
+//! its own affair. Where we end at once, by a second signal or by SIGKILL, the kernel kills it.
 
 use std::{
     io,
@@ -15,7 +15,10 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{self, killpg},
+    sys::{
+        prctl,
+        signal::{self, killpg},
+    },
     unistd::Pid,
 };
 use tokio::process::{Child, Command};
@@ -97,6 +100,10 @@ pub async fn run(
     signals: &Signals,
 ) -> Result<(), ChildError> {
     let name = command.program().to_owned();
+    // What has not begun need not be stopped.
+    if let Some(signal) = signals.noticed() {
+        return Err(ChildError::Stopped { command: name, signal });
+    }
     let mut child = start(command, upbringing.environment)
         .map_err(|source| ChildError::Start { command: name.clone(), source })?;
     let ended = locked
@@ -136,6 +143,7 @@ fn start(command: &CommandLine, environment: &EnvironmentChange) -> io::Result<C
         child.env(name, value);
     }
     sys::as_found(child.as_std_mut());
+    sys::die_with_us(child.as_std_mut());
     child.spawn()
 }
 
@@ -157,6 +165,8 @@ async fn stop(child: &mut Child, number: i32, upbringing: Upbringing<'_>) {
         stage = %upbringing.stage, event = "stopping", pid = group.as_raw(), signal = number,
         left = spoken(upbringing.stop_timeout), "forwards the signal to the command"
     );
+    // Who is orphaned now comes to us, whoever is PID 1: see `emptied`.
+    let _ = prctl::set_child_subreaper(true);
     // A group that is gone has nothing left to end.
     let _ = killpg(group, signal::Signal::try_from(number).ok());
     let ended = async {
@@ -177,7 +187,7 @@ async fn stop(child: &mut Child, number: i32, upbringing: Upbringing<'_>) {
 /// that still works on our database, and the lock must not be given back before it is done.
 async fn emptied(group: Pid) {
     loop {
-        // Who was orphaned came to us if we are PID 1, and would stay in the group as a zombie.
+        // Who was orphaned came to us, and would stay in the group as a zombie.
         while sys::reap(Pid::from_raw(-group.as_raw())).is_some() {}
         if killpg(group, None).is_err() {
             return;

@@ -94,7 +94,9 @@ pub async fn acquire(
             Ok((Next::Work, _, true)) => {
                 info!(stage = %Stage::Lock, event = "locked", lock = queue.name(),
                       waited = spoken(pause.elapsed()), "has the lock");
-                let entered = queue.enter().await.map_err(LockError::from)?;
+                // It changes nothing, and may have to wait: for a pooler, for an orphan.
+                let entered = signals.or(queue.enter()).await.map_err(LockError::Stopped)?;
+                let entered = entered.map_err(LockError::from)?;
                 return Ok(Turn::Ours(Box::new(entered)));
             }
             Ok((Next::Work | Next::Await(_), holder, _)) => (holder, None),

@@ -47,6 +47,7 @@ pub fn run(
 /// All stages but the last.
 async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
     let chain = configure(config)?;
+    signals.take_note();
     let run = Run { config, chain: chain.as_ref(), signals };
 
     let runner = Runner::this();
@@ -81,7 +82,9 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
             run.report(&first);
             run.check_scripts(&first)?;
             let judge = |observed: &Observed| run.decide(&run.judge(observed, since));
-            match lock::acquire(database, run.terms(), judge).await.map_err(Error::Lock)? {
+            // Large, and only needed by a run that works.
+            let turn = Box::pin(lock::acquire(database, run.terms(), judge)).await;
+            match turn.map_err(Error::Lock)? {
                 Turn::Unneeded => Ok(()),
                 Turn::Ours(mut locked) => {
                     let worked = run.work(&mut locked, since).await;

@@ -1,11 +1,12 @@
 //! Signals during the work: noticed once, acted on by the stage that is running.
 //!
 //! Handlers, not masks: PID 1 has no default actions, and `execve` resets handlers by itself.
-//! They are installed before anything else and stay until the server's dispositions are put back;
-//! whoever becomes the server asks [`Signals::noticed`] after that, so that no instant is unguarded.
+//! They are installed before anything else and stay until `execve`, so that no instant is unguarded.
 //!
 //! A second signal ends the process at once with 128+n, whatever it is doing: the database
-//! rolls back what was open, and the next run finds out what is left.
+//! rolls back what was open, and the next run finds out what is left. So does the first one
+//! where nobody could act on it: before the work, while the configuration is read (a secret may be
+//! a pipe that nobody writes to), and after it, while the server is looked for.
 //!
 //! A SIGHUP that was ignored at the start stays ignored: that is what `nohup` asks for. The others
 //! stop us although they were ignored (a shell does that to SIGINT behind an `&`, where `kill -INT`
@@ -58,16 +59,18 @@ impl Signal {
 #[derive(Debug)]
 pub struct Signals {
     first: Arc<AtomicUsize>,
+    /// Whether the next one ends the process at once.
+    at_once: Arc<AtomicBool>,
     bell: UnixStream,
     heard: OnceLock<tokio::net::UnixStream>,
     actions: Vec<SigId>,
 }
 
 impl Signals {
-    /// Installs the handlers.
+    /// Installs the handlers. A signal ends the process at once until [`Signals::take_note`].
     pub fn install() -> io::Result<Self> {
         let first = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::new(AtomicBool::new(false));
+        let at_once = Arc::new(AtomicBool::new(true));
         let (bell, rope) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         rope.set_nonblocking(true)?;
@@ -79,18 +82,29 @@ impl Signals {
             }
             let exit_code = i32::from(Signal(signal).exit_code());
             let number = usize::try_from(signal).unwrap_or_default();
-            // The order matters: the first signal finds the flag unset and sets it,
+            // The order matters: the first signal to be noticed finds the flag unset and sets it,
             // the second, whichever it is, finds it set and ends the process.
             actions.extend([
-                flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&seen))?,
-                flag::register(signal, Arc::clone(&seen))?,
+                flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&at_once))?,
+                flag::register(signal, Arc::clone(&at_once))?,
                 flag::register_usize(signal, Arc::clone(&first), number)?,
                 low_level::pipe::register(signal, rope.try_clone()?)?,
             ]);
         }
         let ours = [Named::SIGTERM, Named::SIGINT, Named::SIGHUP];
         SigSet::from_iter(ours).thread_unblock()?;
-        Ok(Self { first, bell, heard: OnceLock::new(), actions })
+        Ok(Self { first, at_once, bell, heard: OnceLock::new(), actions })
+    }
+
+    /// From now on the first signal is noticed, for whoever works to act on.
+    pub fn take_note(&self) {
+        self.at_once.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on a signal ends the process at once. What has been noticed stays noticed: who
+    /// asks for that afterwards misses none.
+    pub fn end_at_once(&self) {
+        self.at_once.store(true, Ordering::SeqCst);
     }
 
     /// The signal that came, if one did.

@@ -26,7 +26,10 @@ use std::{
 use libsqlite3_sys::sqlite3_error_offset;
 use nix::{
     libc,
-    sys::signal::SigSet,
+    sys::{
+        prctl,
+        signal::{SigSet, Signal},
+    },
     unistd::{Pid, getpgrp, tcsetpgrp},
 };
 use sqlx::sqlite::LockedSqliteHandle;
@@ -42,10 +45,11 @@ struct Found {
 
 static FOUND: OnceLock<Found> = OnceLock::new();
 
-/// The signals that are handled or ignored by us or by the runtime of this language, whatever
-/// was found. Handlers are among them although `execve` would reset them: see [`restore`].
-const CHANGED: [i32; 6] =
-    [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD, libc::SIGTTOU, libc::SIGPIPE];
+/// The signals that may have been given another action, by us or by the runtime of this language.
+const CHANGED: [i32; 3] = [libc::SIGCHLD, libc::SIGTTOU, libc::SIGPIPE];
+
+/// The signals that may have a handler of ours.
+const HANDLED: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
 /// Remembers what is ignored and blocked now; to be called before the first handler is installed.
 pub(crate) fn remember() {
@@ -72,10 +76,9 @@ pub(crate) fn ignore(signal: i32) {
     set(signal, libc::SIG_IGN);
 }
 
-/// Puts everything back as it was found, in this process, right before it becomes another.
-///
-/// From here on nobody notices a signal. One that ends a process ends this one, where a handler
-/// that is about to be reset would swallow it.
+/// Puts everything back as it was found, in this process, right before it becomes another, but for
+/// handlers: `execve` resets those, and until then they must end PID 1, for which there is no
+/// default action.
 pub(crate) fn restore() {
     let Some(found) = FOUND.get() else { return };
     for signal in CHANGED.iter().filter(|signal| !found.ignored.contains(signal)) {
@@ -91,12 +94,27 @@ pub(crate) fn restore() {
 /// Has a child start as we did.
 pub(crate) fn as_found(command: &mut Command) {
     let restore = || {
+        // A handler in a child would notice its signals as ours.
+        for signal in HANDLED {
+            set(signal, libc::SIG_DFL);
+        }
         restore();
         Ok(())
     };
     // SAFETY: `restore` allocates nothing and takes no lock: it reads what was written before there
     // was a second thread, and makes system calls.
     unsafe { command.pre_exec(restore) };
+}
+
+/// Has a child killed as soon as the thread that starts it ends: the main thread, and so all of us.
+pub(crate) fn die_with_us(command: &mut Command) {
+    let ask = || {
+        // Where it is not allowed, it is done without.
+        let _ = prctl::set_pdeathsig(Some(Signal::SIGKILL));
+        Ok(())
+    };
+    // SAFETY: one system call with two numbers, which may be made between `fork` and `execve`.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// Has a child, which must lead a process group, take the terminal before it does anything else.

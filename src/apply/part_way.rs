@@ -63,16 +63,9 @@ impl Step<'_> {
         line: &Journalled,
     ) -> Result<(), ApplyError> {
         let (revision, number) = (self.id().clone(), line.statement);
-        let done = usize::try_from(number - 1).unwrap_or_default();
-        let part_way = |spot, source| ApplyError::PartWay {
-            revision: revision.clone(),
-            spot,
-            done,
-            total: self.statements.len(),
-            source,
-        };
+        let before = usize::try_from(number - 1).unwrap_or_default();
+        let failed = |source| self.part_way(statement, before, source);
         let spot = self.spot(statement, None);
-        let failed = |source: WorkError| part_way(self.spot(statement, Some(&source)), source);
 
         let index = statement.concurrent_index();
         let built = match &index {
@@ -138,7 +131,19 @@ impl Step<'_> {
             Outcome::Undone => locked.ended(revision.as_str(), number, false).await,
             Outcome::Open => Ok(()),
         };
-        ended.map_err(failed)?;
-        noted.map_err(failed)
+        // It may have been stopped too late.
+        let done = before + usize::from(outcome == Outcome::Done);
+        ended.and(noted).map_err(|source| self.part_way(statement, done, source))
+    }
+
+    /// That it ended at a statement, when so many had run.
+    fn part_way(&self, statement: &Statement, done: usize, source: WorkError) -> ApplyError {
+        ApplyError::PartWay {
+            revision: self.id().clone(),
+            spot: self.spot(statement, Some(&source)),
+            done,
+            total: self.statements.len(),
+            source,
+        }
     }
 }

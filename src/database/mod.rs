@@ -69,6 +69,8 @@ pub fn run(config: &Config, verb: &Verb, signals: &Arc<Signals>) -> Result<ExitC
     // A look-up of a name may block its thread for long, and must not hold us.
     runtime.shutdown_background();
     let Answer { text, refusal } = answer?;
+    // Whoever reads what follows may stop reading it.
+    signals.end_at_once();
     write(&text).map_err(Error::Output)?;
     refusal.map_or(Ok(ExitCode::SUCCESS), |refusal| Err(Error::Refused(refusal)))
 }

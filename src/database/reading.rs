@@ -106,6 +106,7 @@ impl Reading<'_> {
         let runner = Runner::this();
         // What speaks to a database is a large future, and would be one inside of each verb.
         let connecting = Box::pin(wait::until_ready(self.config, &runner));
+        self.signals.take_note();
         let ready = self.signals.or(connecting).await;
         let ready = ready.map_err(|signal| Error::Stopped { stage: Stage::Wait, signal })?;
         ready.map_err(Error::Wait)?.ok_or(Error::NoDatabase { offline: false })

@@ -90,12 +90,13 @@ impl Server {
             entry
         });
         let environment = c_strings(entries).map_err(fault)?;
-        sys::restore();
-        // The last look at what the handlers saw: a signal that comes now finds none, and ends the
-        // process as it would end the server in its first instant.
+        // The last look at what the handlers saw. They stay until `execve`, and end the process
+        // where a signal comes while the server is looked for.
+        signals.end_at_once();
         if let Some(signal) = signals.noticed() {
             return Err(ExecError::Stopped { server: self.name(), signal });
         }
+        sys::restore();
         execvpe(&words[0], &words, &environment).map_err(|errno| {
             // The last words may go to somebody who has stopped listening.
             sys::ignore(SIGPIPE);

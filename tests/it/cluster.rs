@@ -140,11 +140,6 @@ impl Cluster {
         Postgres::create_on(self.server.clone())
     }
 
-    /// Its address and its superuser.
-    pub(crate) fn server(&self) -> &Server {
-        &self.server
-    }
-
     /// What it wrote to its log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()

@@ -26,6 +26,7 @@
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
 //! - `children` hooks and delegated commands: what they are given, and how they end
 //! - `run_as` becoming another user
+//! - `signals` that a signal ends every kind of wait, and what is left then
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -63,6 +64,7 @@ mod rights;
 mod running;
 mod scenario;
 mod session;
+mod signals;
 mod sqlite;
 mod terminal;
 mod tidy;

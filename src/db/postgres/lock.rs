@@ -30,6 +30,9 @@ const BEAT_ANSWER: Duration = Duration::from_secs(10);
 /// How long one try to connect the worker may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long the keeper may take to give the lock back.
+const RELEASE: Duration = Duration::from_millis(200);
+
 /// The key of the advisory lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key(i64);
@@ -284,7 +287,7 @@ impl Keeper {
             self.requests.send(Request::Release(done)).await.is_ok() && answer.await.is_ok()
         };
         // A keeper that does not answer is dropped, and the server sees its socket close.
-        let _ = tokio::time::timeout(Duration::from_millis(500), asked).await;
+        let _ = tokio::time::timeout(RELEASE, asked).await;
         self.task.abort();
     }
 }

@@ -5,6 +5,7 @@
 //! its transaction, no named prepared statement; outside a transaction only the simple query
 //! protocol, which has no parameters.
 
+mod guard;
 mod lock;
 mod work;
 

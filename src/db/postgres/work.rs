@@ -12,24 +12,25 @@ use sqlx::{
 };
 
 use super::{
-    Address, Facts, KEEPALIVES, cell, client_check, facts, goodbye, literal,
-    lock::{Keeper, Key, cancel},
+    Address, Facts, KEEPALIVES, cell, client_check, facts, goodbye,
+    guard::guarded,
+    literal,
+    lock::{Keeper, Key},
     observe, quoted, rows, run,
 };
 use crate::db::{
     DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL, Terms,
     WorkError, sql,
 };
-use crate::signals::Signal;
 
-/// How long a statement may take to end after it was cancelled, before the connection is dropped.
-const CANCELLED: Duration = Duration::from_millis(1200);
-
-/// How long to try to reach the server for a cancellation.
+/// How long to try to write down how a statement ended.
 const REACH: Duration = Duration::from_millis(500);
 
 /// How long one try to settle a COMMIT may take.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// How long a rollback may take before it is left to the server.
+const ROLLBACK: Duration = Duration::from_millis(200);
 
 /// The lock and the worker.
 #[derive(Debug)]
@@ -76,22 +77,30 @@ impl Locked {
         // `if not exists` asks for the right to create even where it creates nothing.
         if !self.facts.tables.complete() {
             self.execute(&sql::create_on_postgres(&self.facts.prefix())).await?;
-            self.facts = facts(&mut self.worker).await?;
+            let Self { address, key, terms, keeper, worker, .. } = self;
+            self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn begin(&mut self, ddl_lock_timeout: Duration) -> Result<(), WorkError> {
         let begin = format!(
-            "begin isolation level read committed read write; {}{KEEPALIVES}\
-             set local lock_timeout = {}; set local statement_timeout = 0; \
-             set local idle_in_transaction_session_timeout = 0{}",
-            client_check(self.facts.version),
+            "begin isolation level read committed read write; {}; set local lock_timeout = {}",
+            self.settings(),
             // 0 would be no bound at all; the setting is a number of 31 bits.
             ddl_lock_timeout.as_millis().clamp(1, 0x7fff_ffff),
-            if self.facts.version >= 170_000 { "; set local transaction_timeout = 0" } else { "" },
         );
         self.execute(&begin).await
+    }
+
+    /// What each transaction of ours sets for itself: no timeouts but our own.
+    fn settings(&self) -> String {
+        format!(
+            "{}{KEEPALIVES}set local statement_timeout = 0; \
+             set local idle_in_transaction_session_timeout = 0{}",
+            client_check(self.facts.version),
+            if self.facts.version >= 170_000 { "; set local transaction_timeout = 0" } else { "" },
+        )
     }
 
     pub(crate) async fn fence(
@@ -155,6 +164,8 @@ impl Locked {
 
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
         self.reset().await?;
+        // It has put back what this transaction had set, too, and the commit is still to come.
+        self.execute(&self.settings()).await?;
         let prefix = self.facts.prefix();
         let time = bound(sql::time_ledger(&prefix))
             .bind(entry.subject.clone())
@@ -176,12 +187,16 @@ impl Locked {
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), WorkError> {
-        self.execute("commit").await
+        match self.execute("commit").await {
+            // The signal came too late. Whoever goes on notices it with the next statement.
+            Err(WorkError::Stopped { outcome: Outcome::Done, .. }) => Ok(()),
+            committed => committed,
+        }
     }
 
     pub(crate) async fn rollback(&mut self) {
         // A connection that does not answer is gone, and its transaction with it.
-        let _ = tokio::time::timeout(REACH, run(&mut self.worker, "rollback".to_owned())).await;
+        let _ = tokio::time::timeout(ROLLBACK, run(&mut self.worker, "rollback".to_owned())).await;
     }
 
     pub(crate) async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
@@ -214,8 +229,10 @@ impl Locked {
                 let worker = self.address.connect(&self.key.short(), "worker").await?;
                 Ok::<_, DbError>(Some((recorded > 0, worker)))
             };
-            let answer = self.terms.signals.or(tokio::time::timeout(SETTLE, asked)).await;
-            let error = match answer.map_err(WorkError::stopped)? {
+            // Two connections: too much to keep in each future around this one.
+            let asked = Box::pin(tokio::time::timeout(SETTLE, asked));
+            let stopped = |signal| WorkError::Stopped { signal, outcome: Outcome::Open };
+            let error = match self.terms.signals.or(asked).await.map_err(stopped)? {
                 Ok(Ok(Some((recorded, worker)))) => {
                     self.worker = worker;
                     return Ok(recorded);
@@ -358,67 +375,8 @@ impl Locked {
     }
 
     pub(crate) async fn release(self) {
-        goodbye(self.worker).await;
-        self.keeper.release().await;
+        tokio::join!(goodbye(self.worker), self.keeper.release());
     }
-}
-
-/// Waits for `work`, and has the server cancel it if a signal comes or the lock is lost.
-async fn guarded<T>(
-    address: &Address,
-    key: Key,
-    terms: &Terms,
-    keeper: &Keeper,
-    work: impl Future<Output = Result<T, DbError>>,
-) -> Result<T, WorkError> {
-    // What has not begun need not be cancelled.
-    if let Some(signal) = terms.signals.noticed() {
-        return Err(WorkError::Stopped { signal, outcome: Outcome::Undone });
-    }
-    tokio::pin!(work);
-    let reason = tokio::select! {
-        biased;
-        done = &mut work => return done.map_err(WorkError::Db),
-        signal = terms.signals.raised() => Reason::Signal(signal),
-        why = keeper.lost() => Reason::LockLost(why),
-    };
-    let cancelling = async {
-        let by_keeper = tokio::time::timeout(REACH, keeper.cancel()).await;
-        if !by_keeper.unwrap_or(false) {
-            // Without a keeper a new connection does it, if there is one to be had.
-            let workers = address.sessions_of(&key.short(), "worker");
-            let anew = async {
-                if let Ok(mut connection) = address.connect(&key.short(), "cancel").await {
-                    let _ = run(&mut connection, cancel(&workers)).await;
-                    goodbye(connection).await;
-                }
-            };
-            let _ = tokio::time::timeout(REACH, anew).await;
-        }
-        std::future::pending().await
-    };
-    let ended = tokio::time::timeout(CANCELLED, async {
-        tokio::select! {
-            ended = &mut work => ended,
-            never = cancelling => never,
-        }
-    })
-    .await;
-    let outcome = match ended {
-        Ok(Ok(_)) => Outcome::Done,
-        Ok(Err(error)) if !error.is_unanswered() => Outcome::Undone,
-        Ok(Err(_)) | Err(_) => Outcome::Open,
-    };
-    Err(match reason {
-        Reason::Signal(signal) => WorkError::Stopped { signal, outcome },
-        Reason::LockLost(why) => WorkError::LockLost(why),
-    })
-}
-
-/// Why a statement is cancelled.
-enum Reason {
-    Signal(Signal),
-    LockLost(String),
 }
 
 fn qualified(schema: Option<&str>, name: &str) -> String {

@@ -12,7 +12,10 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Sqlite, SqliteConnection, query::Query, raw_sql, sqlite::SqliteArguments,
+    AssertSqlSafe, Sqlite, SqliteConnection,
+    query::Query,
+    raw_sql,
+    sqlite::{SqliteArguments, SqliteRow},
 };
 
 use super::{cell, close, observe, rows};
@@ -28,6 +31,9 @@ use crate::{
 
 /// Instructions of SQLite's machine between two looks at the stop flag: some microseconds.
 const PROGRESS: i32 = 10_000;
+
+/// How long after a signal it is tried to write down how a statement ended.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// The lock and the connection that works.
 #[derive(Debug)]
@@ -73,8 +79,11 @@ impl Locked {
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
         let mut pause = self.patience();
         let (observed, tables) = loop {
-            match observe(&mut self.worker).await {
-                Err(error) if error.gave_way() => self.pause(&mut pause, error).await?,
+            let Self { worker, stop, terms, .. } = self;
+            match guarded(terms, stop, observe(worker)).await {
+                Err(WorkError::Db(error)) if error.gave_way() => {
+                    self.pause(&mut pause, error).await?;
+                }
                 looked => break looked?,
             }
         };
@@ -121,12 +130,7 @@ impl Locked {
     /// Waits for whoever uses the file, or gives the error back once the patience has ended.
     async fn pause(&self, pause: &mut Pause, busy: DbError) -> Result<(), WorkError> {
         let Some(next) = pause.next() else { return Err(busy.into()) };
-        if pause.tries() == 1 {
-            tracing::info!(
-                stage = %Stage::Apply, event = "busy", why = busy.to_string(),
-                left = spoken(pause.left()), "another process uses the SQLite file; waits for it"
-            );
-        }
+        report_busy(pause, &busy);
         self.terms.sleep(next).await
     }
 
@@ -151,14 +155,16 @@ impl Locked {
     }
 
     pub(crate) async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
-        let found = rows(&mut self.worker, sql::recorded("")).await?;
+        let found = self.ask(sql::recorded("")).await?;
         Ok(found.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?)
     }
 
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
         let Self { worker, stop, terms, .. } = self;
         let statement = raw_sql(AssertSqlSafe(sql.to_owned()));
-        let work = async { statement.execute(&mut *worker).await.map(drop) };
+        let work = async {
+            statement.execute(&mut *worker).await.map(drop).map_err(DbError::from_request)
+        };
         let mut ended = guarded(terms, stop, work).await;
         if let Err(WorkError::Db(DbError::Sqlite { position, .. })) = &mut ended {
             *position = error_position(worker, sql).await;
@@ -168,7 +174,14 @@ impl Locked {
 
     async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
         let Self { worker, stop, terms, .. } = self;
-        guarded(terms, stop, async { query.execute(worker).await.map(drop) }).await
+        let work = async { query.execute(worker).await.map(drop).map_err(DbError::from_request) };
+        guarded(terms, stop, work).await
+    }
+
+    /// Runs a query of our own; on a large file it may take long.
+    async fn ask(&mut self, sql: String) -> Result<Vec<SqliteRow>, WorkError> {
+        let Self { worker, stop, terms, .. } = self;
+        guarded(terms, stop, rows(worker, sql)).await
     }
 
     /// See [`super::Locked::check`]: what `foreign_key_check` says now and did not say before.
@@ -195,7 +208,7 @@ impl Locked {
 
     async fn foreign_key_check(&mut self) -> Result<Violations, WorkError> {
         let mut violations = Violations::new();
-        for row in rows(&mut self.worker, "pragma foreign_key_check".to_owned()).await? {
+        for row in self.ask("pragma foreign_key_check".to_owned()).await? {
             *violations.entry((cell(&row, 0)?, cell(&row, 2)?, cell(&row, 3)?)).or_default() += 1;
         }
         Ok(violations)
@@ -223,7 +236,11 @@ impl Locked {
     /// In rollback-journal mode a reader blocks the commit; the transaction stays open
     /// then, and the commit is tried again.
     pub(crate) async fn commit(&mut self) -> Result<(), WorkError> {
-        self.patiently("commit").await
+        match self.patiently("commit").await {
+            // The signal came too late. Whoever goes on notices it with the next statement.
+            Err(WorkError::Stopped { outcome: Outcome::Done, .. }) => Ok(()),
+            committed => committed,
+        }
     }
 
     pub(crate) async fn rollback(&mut self) {
@@ -245,7 +262,9 @@ impl Locked {
 
     pub(crate) async fn journal(&mut self, revision: &str) -> Result<Vec<Journalled>, WorkError> {
         let query = bound(sql::journal("")).bind(revision.to_owned());
-        let found = query.fetch_all(&mut self.worker).await.map_err(DbError::from_request)?;
+        let Self { worker, stop, terms, .. } = self;
+        let work = async { query.fetch_all(worker).await.map_err(DbError::from_request) };
+        let found = guarded(terms, stop, work).await?;
         let line = |row| -> Result<_, DbError> {
             Ok(Journalled {
                 statement: cell(row, 0)?,
@@ -280,7 +299,8 @@ impl Locked {
         Ok(start)
     }
 
-    /// Broken off by no signal: it is how an interrupted statement is written down.
+    /// Broken off by no signal: it is how an interrupted statement is written down. Beside a
+    /// reader that may take some tries, of which a signal leaves only a few.
     pub(crate) async fn ended(
         &mut self,
         revision: &str,
@@ -292,9 +312,18 @@ impl Locked {
         } else {
             sql::journal_undone("")
         };
-        let query = bound(sql).bind(revision.to_owned()).bind(statement);
-        query.execute(&mut self.worker).await.map_err(DbError::from_request)?;
-        Ok(())
+        let mut pause = self.patience();
+        loop {
+            let query = bound(sql.clone()).bind(revision.to_owned()).bind(statement);
+            let busy = match query.execute(&mut self.worker).await.map_err(DbError::from_request) {
+                Err(error) if error.gave_way() => error,
+                ended => return Ok(ended.map(drop)?),
+            };
+            let late = self.terms.signals.noticed().is_some() && pause.elapsed() >= ENDING;
+            let (Some(next), false) = (pause.next(), late) else { return Err(busy.into()) };
+            report_busy(&pause, &busy);
+            tokio::time::sleep(next.min(ENDING / 10)).await;
+        }
     }
 
     pub(crate) async fn complete(
@@ -316,11 +345,11 @@ impl Locked {
 }
 
 /// Waits for `work`, and has SQLite end it if a signal comes.
-async fn guarded(
+async fn guarded<T>(
     terms: &Terms,
     stop: &AtomicBool,
-    work: impl Future<Output = Result<(), sqlx::Error>>,
-) -> Result<(), WorkError> {
+    work: impl Future<Output = Result<T, DbError>>,
+) -> Result<T, WorkError> {
     // What has not begun need not be ended.
     if let Some(signal) = terms.signals.noticed() {
         return Err(WorkError::Stopped { signal, outcome: Outcome::Undone });
@@ -328,7 +357,7 @@ async fn guarded(
     tokio::pin!(work);
     tokio::select! {
         biased;
-        done = &mut work => done.map_err(|error| WorkError::Db(DbError::from_request(error))),
+        done = &mut work => done.map_err(WorkError::Db),
         signal = terms.signals.raised() => {
             stop.store(true, Ordering::Relaxed);
             // It ends at the next look at the flag; a write to a slow disk may take longer,
@@ -337,6 +366,16 @@ async fn guarded(
             stop.store(false, Ordering::Relaxed);
             Err(WorkError::Stopped { signal, outcome })
         }
+    }
+}
+
+/// Says so once for each wait.
+fn report_busy(pause: &Pause, busy: &DbError) {
+    if pause.tries() == 1 {
+        tracing::info!(
+            stage = %Stage::Apply, event = "busy", why = busy.to_string(),
+            left = spoken(pause.left()), "another process uses the SQLite file; waits for it"
+        );
     }
 }
 

@@ -1,10 +1,17 @@
 //! The command line: subcommands and flags, no decisions.
 
-use std::{ffi::OsString, fmt::Write as _};
+use std::{ffi::OsString, fmt::Write as _, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 
-use crate::{config, database::Range, error::EXIT_CODES};
+use crate::{
+    config,
+    database::Range,
+    engine::Engine,
+    error::EXIT_CODES,
+    graph::{revision::RevisionId, target::Target},
+    revision::Title,
+};
 
 /// Waits for the database, takes a lock, applies pending migrations, reindexes where asked, and
 /// becomes the server.
@@ -38,6 +45,70 @@ pub enum Command {
         #[command(subcommand)]
         verb: Verb,
     },
+    /// Write the script of a new revision or of a merge, or examine all scripts.
+    ///
+    /// No database is asked, and none needs to be named. Answers are on stdout, the log on stderr.
+    #[command(arg_required_else_help = true, after_long_help = tables())]
+    Revision {
+        /// What to do.
+        #[command(subcommand)]
+        verb: RevisionVerb,
+    },
+}
+
+/// What to do with the scripts.
+#[derive(Debug, Subcommand)]
+pub enum RevisionVerb {
+    /// Write the script of a new revision, and print its path.
+    New {
+        /// What it does, in one line: the first line of the script, and part of the file's name.
+        #[arg(short, long, value_name = "TITLE", value_parser = Title::parse)]
+        message: Title,
+        /// The parent: any target that names one revision, or `base` for a new root.
+        #[arg(long, value_name = "X", default_value = "head", value_parser = Target::parse)]
+        head: Target,
+        /// Let a branch begin here, and label it.
+        #[arg(long, value_name = "LABEL", value_parser = RevisionId::new)]
+        branch: Option<RevisionId>,
+        /// Allow a parent that has children already: a second branch begins there.
+        #[arg(long)]
+        splice: bool,
+        /// As an object: `revision`, `path`, `parents`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the script of a revision that merges heads, and print its path.
+    Merge {
+        /// The title.
+        #[arg(short, long, value_name = "TITLE", value_parser = Title::parse)]
+        message: Title,
+        /// Which heads; all of them if none is named.
+        #[arg(value_name = "HEAD", value_parser = Target::parse)]
+        heads: Vec<Target>,
+        /// As an object: `revision`, `path`, `parents`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every fault of a directory of scripts: exit code 20 if there is one.
+    ///
+    /// Sections are examined for both engines, up and down. An engine that no script names, and
+    /// that not every script serves, is left out.
+    Lint {
+        /// Instead of `MIGRATIONS_DIR`.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+        /// Examine what serves this engine only: `postgres` or `sqlite`.
+        #[arg(long, value_parser = engine)]
+        engine: Option<Engine>,
+        /// As an array of objects: `path`, `line`, `message`.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn engine(word: &str) -> Result<Engine, &'static str> {
+    let known = Engine::ALL.into_iter().find(|engine| engine.name() == word);
+    known.ok_or("write `postgres` or `sqlite`")
 }
 
 /// What to ask of a database, or of the revisions for it.

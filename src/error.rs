@@ -16,6 +16,7 @@ use crate::{
     lock::LockError,
     plan::Refusal,
     reindex::DelegateError,
+    revision::RevisionError,
     signals::Signal,
     stage::Stage,
     wait::WaitError,
@@ -61,6 +62,9 @@ pub enum Error {
     /// A part of the graph that was asked for is not there.
     #[error(transparent)]
     Range(RangeError),
+    /// A script that is not written, or a directory with faults.
+    #[error(transparent)]
+    Revision(RevisionError),
     /// What was asked for cannot be written to stdout.
     #[error("cannot write to stdout")]
     Output(#[source] io::Error),
@@ -149,7 +153,7 @@ impl Error {
             Self::Wait(_) => Stage::Wait,
             Self::Forbidden { .. } | Self::Look(_) => Stage::Look,
             Self::Lock(_) | Self::Locked(_) => Stage::Lock,
-            Self::Refused(_) | Self::Range(_) | Self::Output(_) => Stage::Plan,
+            Self::Refused(_) | Self::Range(_) | Self::Revision(_) | Self::Output(_) => Stage::Plan,
             Self::Apply(_) | Self::Unreached { .. } | Self::Hook(_) => Stage::Apply,
             Self::Reindex(_) => Stage::Reindex,
             Self::Exec(_) => Stage::Exec,
@@ -163,6 +167,7 @@ impl Error {
         match self {
             Self::Config(_) | Self::NoDatabase { .. } => 10,
             Self::Range(_) => 21,
+            Self::Revision(error) => error.exit_code(),
             Self::RunAs(_) => 126,
             Self::Chain(error) => error.exit_code(),
             Self::Wait(error) => error.exit_code(),

@@ -1,12 +1,14 @@
-//! Reads what the image brings: the directory of scripts, and small files that hold values.
+//! Reads what the image brings: the directory of scripts, and small files that hold values. And
+//! writes a new script, at the terminal.
 //!
 //! Every error names the path. Scripts are read in the order of their names, so that the
-//! same image gives the same graph everywhere.
+//! same image gives the same graph everywhere. Nothing that is there is ever written over.
 #![expect(clippy::disallowed_methods, reason = "this file is where files are read")]
 
 use std::{
     collections::BTreeMap,
-    io,
+    fs::File,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -81,8 +83,7 @@ pub fn load(
     target: &Target,
     engine: Engine,
 ) -> Result<Chain, ChainError> {
-    let directory = directory.map_or_else(default_directory, Path::to_path_buf);
-    let scripts = read_scripts(&directory, Some(engine))?;
+    let scripts = read_scripts(&directory_of(directory), Some(engine))?;
     let revisions = scripts.iter().map(|script| script.revision.clone()).collect();
     let graph = Graph::new(revisions).map_err(ChainError::Graph)?;
     let ids = graph.resolve(target).map_err(ChainError::Target)?;
@@ -93,18 +94,44 @@ pub fn load(
 /// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
 /// asked.
 pub fn load_graph(directory: Option<&Path>) -> Result<Graph, ChainError> {
-    let directory = directory.map_or_else(default_directory, Path::to_path_buf);
-    let scripts = read_scripts(&directory, None)?;
+    let scripts = read_scripts(&directory_of(directory), None)?;
     let revisions = scripts.into_iter().map(|script| script.revision).collect();
     Graph::new(revisions).map_err(ChainError::Graph)
 }
 
-fn default_directory() -> PathBuf {
+/// The directory of scripts: the configured one, or the default one that is there.
+#[must_use]
+pub fn directory_of(configured: Option<&Path>) -> PathBuf {
+    if let Some(directory) = configured {
+        return directory.to_path_buf();
+    }
     let [first, second] = DEFAULT_DIRECTORIES.map(PathBuf::from);
     if !first.is_dir() && second.is_dir() { second } else { first }
 }
 
-fn read_scripts(directory: &Path, engine: Option<Engine>) -> Result<Vec<Script>, ChainError> {
+/// A file and what is in it, or why that cannot be told.
+pub type Content = (PathBuf, io::Result<Vec<u8>>);
+
+/// Every script as it is on the disk, readable or not.
+pub fn read_each(directory: &Path) -> Result<Vec<Content>, ChainError> {
+    let paths = script_paths(directory)?.into_iter();
+    Ok(paths.map(|path| (path.clone(), std::fs::read(path))).collect())
+}
+
+/// Makes a directory, and those above it; whether there was none.
+pub fn create_directory(path: &Path) -> io::Result<bool> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    std::fs::create_dir_all(path).map(|()| true)
+}
+
+/// Writes a file that is not there yet; anything that bears its name is an error.
+pub fn create(path: &Path, text: &str) -> io::Result<()> {
+    File::create_new(path)?.write_all(text.as_bytes())
+}
+
+fn script_paths(directory: &Path) -> Result<Vec<PathBuf>, ChainError> {
     let failed = |source| ChainError::Directory { path: directory.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
@@ -118,8 +145,12 @@ fn read_scripts(directory: &Path, engine: Option<Engine>) -> Result<Vec<Script>,
         return Err(ChainError::Empty { path: directory.to_path_buf() });
     }
     paths.sort();
+    Ok(paths)
+}
+
+fn read_scripts(directory: &Path, engine: Option<Engine>) -> Result<Vec<Script>, ChainError> {
     let (mut scripts, mut faults) = (Vec::new(), Vec::new());
-    for path in paths {
+    for path in script_paths(directory)? {
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ChainError::File { path: path.clone(), source })?;
         match Script::parse(&path, &text) {

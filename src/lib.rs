@@ -44,6 +44,7 @@
 //! | [`reindex`] | hook and reindex, each success a line of the history |
 //! | [`exec`] | the server: `execve`, `SUPERVISE`, `RUN_AS` |
 //! | [`database`] | the verbs of the terminal that read: where the database is, what there is |
+//! | [`revision`] | the verbs of the terminal that write and examine scripts |
 //! | `pause` | how long until the next try, and when to stop trying |
 //! | [`graph`] | revisions, order, targets |
 //! | [`script`] | a file of SQL: header, sections, statements, checksum |
@@ -84,7 +85,7 @@
 //! - **No secret in a message.** What may hold one (URL, password, command) has a type whose
 //!   `Debug` and `Display` leave it out.
 //! - **Nothing of a run on stdout**, which belongs to the server. What somebody asked for goes
-//!   there, and nothing else: help, and the answers of [`database`].
+//!   there, and nothing else: help, and the answers of [`database`] and [`revision`].
 //! - **The environment is read in `main` alone**; nobody sets a variable of this process.
 //! - **Unsafe code is in `sys` alone**, each call with its reason.
 
@@ -102,6 +103,7 @@ pub mod apply;
 pub mod reindex;
 pub mod exec;
 pub mod database;
+pub mod revision;
 mod pause;
 
 // The core.

@@ -9,7 +9,7 @@ use prelaunch::{
     database,
     error::Error,
     exec::{Server, run_as},
-    files, report, run,
+    files, report, revision, run,
     signals::Signals,
 };
 
@@ -32,7 +32,9 @@ fn main() -> ExitCode {
     let ended = signals.map_err(Error::Setup).and_then(|signals| {
         let config = match &command {
             Command::Run { .. } => config::read(&variables, files::read_value),
-            Command::Database { .. } => config::read_for_terminal(&variables, files::read_value),
+            Command::Database { .. } | Command::Revision { .. } => {
+                config::read_for_terminal(&variables, files::read_value)
+            }
         };
         let notes = config.as_ref().map_or_else(ConfigErrors::notes, |config| &config.notes);
         notes.iter().for_each(report::note);
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
                 run::run(&config, Server::from_words(&server, &variables).as_ref(), &signals)
             }
             Command::Database { verb } => database::run(&config, &verb, &signals),
+            Command::Revision { verb } => revision::run(&config, &verb),
         }
     });
     match ended {

@@ -166,14 +166,15 @@ struct Checked<'a> {
 }
 
 /// One line of JSON.
-fn json_line(value: &impl Serialize) -> String {
+pub(crate) fn json_line(value: &impl Serialize) -> String {
     // Texts, numbers and lists of them: there is nothing that could not be written.
     let mut line = serde_json::to_string(value).unwrap_or_default();
     line.push('\n');
     line
 }
 
-fn write(text: &str) -> io::Result<()> {
+/// Writes an answer to stdout.
+pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever reads has seen enough: `… | head`.

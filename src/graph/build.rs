@@ -72,6 +72,26 @@ pub enum GraphFault {
     NotAName { name: String, place: Place },
 }
 
+impl GraphFault {
+    /// Where to correct it: of two places that say the same, the second.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::DuplicateId { second, .. }
+            | Self::DuplicateTag { second, .. }
+            | Self::DuplicateLabel { second, .. } => second,
+            Self::MissingParent { place, .. }
+            | Self::MissingDependency { place, .. }
+            | Self::SelfLoop { place, .. }
+            | Self::Cycle { place, .. }
+            | Self::TagIsId { place, .. }
+            | Self::LabelIsId { place, .. }
+            | Self::TagIsLabel { place, .. }
+            | Self::NotAName { place, .. } => place,
+        }
+    }
+}
+
 fn ring(ids: &[RevisionId]) -> String {
     let names: Vec<String> = ids.iter().chain(ids.first()).map(|id| format!("`{id}`")).collect();
     names.join(" before ")

@@ -30,6 +30,7 @@ mod tests;
 pub use build::GraphFault;
 pub use destination::Destination;
 pub use resolve::TargetError;
+pub(crate) use resolve::{list, merge_command};
 pub use route::{Route, RouteError, Way};
 
 /// A sound graph of revisions.

@@ -297,18 +297,23 @@ impl<'a> Release<'a> {
 fn multiple_heads(heads: &[RevisionId], label: Option<&str>) -> String {
     let count = heads.len();
     let names = list(heads, usize::MAX);
-    let parents: Vec<&str> = heads.iter().map(RevisionId::as_str).collect();
-    let merge = format!("a revision that `revises: {}`", parents.join(", "));
+    let merge = merge_command(heads);
     match label {
         None => format!(
             "the graph has {count} heads, {names}; \
-             merge them with {merge}, or name one of them, or `heads` for all"
+             merge them with `{merge}`, or name one of them, or `heads` for all"
         ),
         Some(label) => format!(
             "branch `{label}` has {count} heads, {names}; \
-             merge them with {merge}, or name one of them"
+             merge them with `{merge}`, or name one of them"
         ),
     }
+}
+
+/// What to type to merge heads; an id may be anything without blanks, so a shell may need quotes.
+pub(crate) fn merge_command(heads: &[RevisionId]) -> String {
+    let names = shell_words::join(heads.iter().map(RevisionId::as_str));
+    format!("prelaunch revision merge -m TITLE {names}")
 }
 
 fn nearest_clause(nearest: Option<&str>) -> String {
@@ -331,7 +336,7 @@ fn after_clause(after: Option<&RevisionId>) -> String {
 }
 
 /// `a`, `b` and `c`, or `a`, `b` and 7 more.
-pub(super) fn list(names: &[impl fmt::Display], most: usize) -> String {
+pub(crate) fn list(names: &[impl fmt::Display], most: usize) -> String {
     let mut texts: Vec<String> = names.iter().take(most).map(|name| format!("`{name}`")).collect();
     let last = match names.len() - texts.len() {
         0 => texts.pop().unwrap_or_default(),

@@ -130,13 +130,13 @@ mod fork {
             FORK,
             "head",
             "the graph has 2 heads, `c` and `d`; merge them with \
-             a revision that `revises: c, d`, or name one of them, or `heads` for all",
+             `prelaunch revision merge -m TITLE c d`, or name one of them, or `heads` for all",
         );
         check(
             "a; b<-a; c<-a; d<-a",
             "head",
             "the graph has 3 heads, `b`, `c` and `d`; merge them with \
-             a revision that `revises: b, c, d`, or name one of them, or `heads` for all",
+             `prelaunch revision merge -m TITLE b c d`, or name one of them, or `heads` for all",
         );
         check(FORK, "heads", "c d");
         check_kin(FORK, "b", "a b", "d");
@@ -208,7 +208,7 @@ mod dependencies {
             ACROSS,
             "head",
             "the graph has 2 heads, `b` and `y`; merge them with \
-             a revision that `revises: b, y`, or name one of them, or `heads` for all",
+             `prelaunch revision merge -m TITLE b y`, or name one of them, or `heads` for all",
         );
     }
 
@@ -248,7 +248,7 @@ mod labels {
             "a [label=side]; b<-a; c<-a; d",
             "side@head",
             "branch `side` has 2 heads, `b` and `c`; merge them with \
-             a revision that `revises: b, c`, or name one of them",
+             `prelaunch revision merge -m TITLE b c`, or name one of them",
         );
     }
 

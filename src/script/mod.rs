@@ -193,6 +193,32 @@ impl Script {
         Ok(all)
     }
 
+    /// Every fault in the statements of the sections in use, where [`Script::statements`] ends with
+    /// the first one.
+    #[must_use]
+    pub fn statement_faults(&self, engine: Engine, direction: Direction) -> Vec<ScriptFault> {
+        let mut faults = Faults::new(&self.revision.place.path);
+        for section in self.used(engine, direction) {
+            let (statements, unclosed) = statements::read(engine, &section.text, section.line);
+            let mut readable = true;
+            for statement in &statements {
+                let transactional = self.settings.transactional;
+                if let Some(kind) = refusals::refusal(statement, engine, transactional) {
+                    readable = !matches!(kind, ScriptFaultKind::CopyFromStdin);
+                    faults.add(statement.line, kind);
+                }
+                // What follows are rows, which are no SQL.
+                if !readable {
+                    break;
+                }
+            }
+            if let Some((line, kind)) = unclosed.filter(|_| readable) {
+                faults.add(line, kind);
+            }
+        }
+        faults.into_sorted()
+    }
+
     fn used(&self, engine: Engine, direction: Direction) -> impl Iterator<Item = &Section> {
         self.sections.iter().filter(move |section| section.serves(engine, direction))
     }

@@ -21,6 +21,7 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `terminal` what the verbs of the terminal answer
+//! - `revision` what they write and examine
 //! - `tidy` what lints cannot say about this repository
 //! - `exec` becoming the server: everything as it was found, or a shell's exit code
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
@@ -58,6 +59,7 @@ mod pooler;
 mod postgres;
 mod prelaunch;
 mod process;
+mod revision;
 mod run_as;
 mod proxy;
 mod rights;

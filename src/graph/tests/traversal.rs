@@ -230,7 +230,7 @@ fn labelled_branches() {
         "b",
         "abranch@head",
         "branch `abranch` has 2 heads, `somelongername` and `d`; merge them with \
-         a revision that `revises: somelongername, d`, or name one of them",
+         `prelaunch revision merge -m TITLE somelongername d`, or name one of them",
     );
 }
 

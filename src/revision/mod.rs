@@ -1,0 +1,253 @@
+//! The verbs of the terminal that write and examine scripts: `revision new`, `merge`, `lint`.
+//!
+//! No database is asked. A verb reads the directory of scripts, decides, and only then writes: one
+//! new file, which nothing that was there can be lost by. Its path is the answer on stdout.
+//!
+//! - `parents` what a new revision follows, with Alembic's rules
+//! - `text` the script of a new revision: title, header, file name
+//! - `lint` every fault of a directory
+//!
+//! All of these are pure; here are the clock, the random id and the writing.
+//!
+//! What a reader may not expect: a directory that is missing or empty is no fault for `new`, which
+//! begins a graph in it, although it is one for every verb that reads.
+
+mod lint;
+mod parents;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use tracing::info;
+
+pub use text::{Title, TitleError};
+
+use crate::{
+    cli::RevisionVerb,
+    config::Config,
+    database::{json_line, write},
+    error::Error,
+    files::{self, ChainError},
+    graph::{
+        Graph, TargetError, list, merge_command,
+        revision::{Place, RevisionId},
+    },
+    stage::Stage,
+};
+use text::{Created, Draft};
+
+/// Why a script is not written, or not in order.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RevisionError {
+    /// A name that leads nowhere.
+    #[error(transparent)]
+    Target(TargetError),
+    /// No parent was named, and there is a choice; or one name means several.
+    #[error(
+        "the graph has {} heads, {}; merge them with `{}`, or name the parent with `--head {}`",
+        .0.len(), list(.0, usize::MAX), merge_command(.0), shell_words::quote(.0[0].as_str())
+    )]
+    SeveralHeads(Vec<RevisionId>),
+    /// A target such as `base`, where a revision is needed.
+    #[error("`{0}` names no revision; name the revision itself")]
+    NoRevision(String),
+    /// A parent that has children already.
+    #[error(
+        "`{id}` is no head, since {} {} it; to let another branch begin there, add `--splice`",
+        list(.children, usize::MAX), if .children.len() == 1 { "follows" } else { "follow" }
+    )]
+    NotAHead {
+        /// The parent.
+        id: RevisionId,
+        /// Its children.
+        children: Vec<RevisionId>,
+    },
+    /// A merge of something that has children already.
+    #[error(
+        "`{id}` is no head, since {} {} it; only heads can be merged",
+        list(.children, usize::MAX), if .children.len() == 1 { "follows" } else { "follow" }
+    )]
+    MergeOfNoHead {
+        /// What was to be merged.
+        id: RevisionId,
+        /// Its children.
+        children: Vec<RevisionId>,
+    },
+    /// A merge of a revision with one that has it already.
+    #[error("`{younger}` comes after `{older}`, so there is nothing to merge")]
+    Ancestor {
+        /// The ancestor.
+        older: RevisionId,
+        /// Its descendant.
+        younger: RevisionId,
+    },
+    /// A merge of a revision with itself.
+    #[error("`{0}` is named twice; name two different heads")]
+    Twice(RevisionId),
+    /// A merge of one.
+    #[error("only `{0}` is named; name two heads or more, or none to merge all")]
+    OneNamed(RevisionId),
+    /// A merge in a graph that has nothing to merge.
+    #[error(
+        "there is nothing to merge, since the graph has {}",
+        .0.as_ref().map_or_else(|| "no revision".to_owned(), |head| format!("one head, `{head}`"))
+    )]
+    NothingToMerge(Option<RevisionId>),
+    /// A label that means something else.
+    #[error("`{label}` is already {what} in {place}; choose another label")]
+    LabelTaken {
+        /// The label.
+        label: RevisionId,
+        /// What else it means.
+        what: &'static str,
+        /// Where.
+        place: Place,
+    },
+    /// A directory that cannot be made, a file that is there, a disk that is full.
+    #[error("cannot write `{}`: {reason}", path.display())]
+    Write {
+        /// What was to be made.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The faults are on stdout.
+    #[error(
+        "{faults} {} in {scripts} {}",
+        if *.faults == 1 { "fault" } else { "faults" },
+        if *.scripts == 1 { "script" } else { "scripts" }
+    )]
+    Unsound {
+        /// How many.
+        faults: usize,
+        /// In how many scripts.
+        scripts: usize,
+    },
+}
+
+impl RevisionError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Write { .. } => 10,
+            Self::LabelTaken { .. } | Self::Unsound { .. } => 20,
+            Self::Target(_)
+            | Self::SeveralHeads(_)
+            | Self::NoRevision(_)
+            | Self::NotAHead { .. }
+            | Self::MergeOfNoHead { .. }
+            | Self::Ancestor { .. }
+            | Self::Twice(_)
+            | Self::OneNamed(_)
+            | Self::NothingToMerge(_) => 21,
+        }
+    }
+}
+
+/// Writes or examines scripts.
+pub fn run(config: &Config, verb: &RevisionVerb) -> Result<ExitCode, Error> {
+    let configured = config.migrations_dir.as_deref();
+    match verb {
+        RevisionVerb::New { message, head, branch, splice, json } => {
+            let directory = files::directory_of(configured);
+            let graph = graph_so_far(&directory)?;
+            let draft = parents::of_new(&graph, head, *splice).and_then(|parents| {
+                let label = branch.as_ref();
+                label.map_or(Ok(()), |label| parents::free(&graph, label))?;
+                Ok(Draft { id: fresh(&graph, label), title: message, parents, label })
+            });
+            create(&directory, &draft.map_err(Error::Revision)?, *json)
+        }
+        RevisionVerb::Merge { message, heads, json } => {
+            let directory = files::directory_of(configured);
+            let graph = graph_so_far(&directory)?;
+            let parents = parents::of_merge(&graph, heads).map_err(Error::Revision)?;
+            let id = fresh(&graph, None);
+            create(&directory, &Draft { id, title: message, parents, label: None }, *json)
+        }
+        RevisionVerb::Lint { directory, engine, json } => {
+            let directory = files::directory_of(directory.as_deref().or(configured));
+            let scripts = files::read_each(&directory).map_err(Error::Chain)?;
+            let faults = lint::examine(&scripts, *engine);
+            let text = match (json, faults.as_slice()) {
+                (true, faults) => json_line(&faults),
+                (false, []) => lint::praise(&directory, scripts.len()),
+                (false, faults) => lint::lines(faults),
+            };
+            write(&text).map_err(Error::Output)?;
+            match lint::count(&faults) {
+                Some(unsound) => Err(Error::Revision(unsound)),
+                None => Ok(ExitCode::SUCCESS),
+            }
+        }
+    }
+}
+
+/// The graph of a directory in which there need not be anything yet.
+fn graph_so_far(directory: &Path) -> Result<Graph, Error> {
+    match files::load_graph(Some(directory)) {
+        Err(ChainError::Empty { .. }) => Ok(Graph::default()),
+        Err(ChainError::Directory { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(Graph::default())
+        }
+        loaded => loaded.map_err(Error::Chain),
+    }
+}
+
+/// An id that is no name here.
+fn fresh(graph: &Graph, label: Option<&RevisionId>) -> RevisionId {
+    // Each state has keys of its own, which begin with what the operating system calls random.
+    parents::unused(graph, label, || RandomState::new().hash_one("revision"))
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Written<'a> {
+    revision: &'a str,
+    path: &'a str,
+    parents: Vec<&'a str>,
+}
+
+fn create(directory: &Path, draft: &Draft<'_>, json: bool) -> Result<ExitCode, Error> {
+    let failed = |path: &Path, error: &io::Error| {
+        Error::Revision(RevisionError::Write { path: path.to_owned(), reason: error.to_string() })
+    };
+    let created = now();
+    let path = directory.join(text::file_name(draft, created));
+    if files::create_directory(directory).map_err(|error| failed(directory, &error))? {
+        info!(
+            stage = %Stage::Configure, event = "created", directory = %directory.display(),
+            "the directory of scripts was not there and is made"
+        );
+    }
+    files::create(&path, &text::script(draft, created)).map_err(|error| failed(&path, &error))?;
+    let path = path.display().to_string();
+    let answer = if json {
+        let parents = draft.parents.iter().map(RevisionId::as_str).collect();
+        json_line(&Written { revision: draft.id.as_str(), path: &path, parents })
+    } else {
+        format!("{path}\n")
+    };
+    write(&answer).map_err(Error::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no database is asked: the author's clock says when a script was written"
+)]
+fn now() -> Created {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970 is wrong by so much that it does not matter how.
+    Created::at(since.map_or(0, |since: Duration| since.as_secs()))
+}

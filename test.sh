@@ -179,6 +179,8 @@ start_pgbouncer
 
 mkdir -m 711 "$dir/tests"
 export TMPDIR=$dir/tests
+# Tests wait more than they work.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-8}
 export PRELAUNCH_TEST_PGBIN=$pgbin
 export PRELAUNCH_TEST_PGDATA_TEMPLATE=$template
 export PRELAUNCH_TEST_POSTGRES=postgres://postgres:$password@127.0.0.1:$port/postgres

@@ -23,6 +23,18 @@
 //! - `terminal` what the verbs of the terminal answer
 //! - `revision` what they write and examine
 //! - `tidy` what lints cannot say about this repository
+//! - `bouncer` a PgBouncer with settings of its own
+//! - `proxy` a TCP proxy that breaks off where it hurts
+//! - `gate` stops runners under the lock, and lets them go on
+//! - `conformance` what each engine holds to when several runners come at once, or one dies
+//! - `concurrently` that no index that is built concurrently waits for a runner in the queue
+//! - `fence` that two runners past the lock do nothing twice
+//! - `orphans` what a dead runner leaves at work on PostgreSQL
+//! - `commit` what becomes of a COMMIT without an answer
+//! - `ddl_locks` what becomes of a revision that does not get its locks
+//! - `pooler` what is different behind PgBouncer
+//! - `wait`, `tls` what is waited for, and what is told from it
+//! - `rights` what each mode may do with which rights
 //! - `exec` becoming the server: everything as it was found, or a shell's exit code
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
 //! - `children` hooks and delegated commands: what they are given, and how they end

@@ -23,8 +23,9 @@ use crate::db::{
     WorkError, sql,
 };
 
-/// How long to try to write down how a statement ended.
-const REACH: Duration = Duration::from_millis(500);
+/// How long it may take to write down how a statement ended; the second, after a signal.
+const NOTE: Duration = Duration::from_secs(10);
+const HURRIED: Duration = Duration::from_millis(500);
 
 /// How long one try to settle a COMMIT may take.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -304,9 +305,11 @@ impl Locked {
             sql::journal_undone(&prefix)
         };
         let sql = sql.replace("$1", &literal(revision)).replace("$2", &statement.to_string());
-        match tokio::time::timeout(REACH, run(&mut self.worker, sql)).await {
+        // Without a signal nobody is in a hurry, and a pooler may have others in front of us.
+        let longest = if self.terms.signals.noticed().is_some() { HURRIED } else { NOTE };
+        match tokio::time::timeout(longest, run(&mut self.worker, sql)).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(DbError::Slow(REACH).into()),
+            Err(_) => Err(DbError::Slow(longest).into()),
         }
     }
 

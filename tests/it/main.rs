@@ -12,6 +12,9 @@
 //! - `postgres`, `sqlite` the engines
 //! - `cluster` a PostgreSQL server of its own, for tests that start, stop or crash it
 //! - `scenario` a whole start, or several in turn, written down as a directory
+//! - `bouncer` a PgBouncer with settings of its own
+//! - `proxy` a TCP proxy that breaks off where it hurts
+//! - `gate` stops runners under the lock, and lets them go on
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
 //! - `process` a process as `/proc` shows it from outside
 //!
@@ -23,9 +26,6 @@
 //! - `terminal` what the verbs of the terminal answer
 //! - `revision` what they write and examine
 //! - `tidy` what lints cannot say about this repository
-//! - `bouncer` a PgBouncer with settings of its own
-//! - `proxy` a TCP proxy that breaks off where it hurts
-//! - `gate` stops runners under the lock, and lets them go on
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
 //! - `fence` that two runners past the lock do nothing twice

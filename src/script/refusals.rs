@@ -18,8 +18,17 @@ pub(super) fn refusal(
     };
     for_psql.or_else(|| {
         let fault = in_transaction(statement, engine);
-        if transactional { fault } else { fault.and_then(by_itself) }
+        if transactional { fault } else { fault.and_then(by_itself).or_else(|| role(statement)) }
     })
+}
+
+/// Another role for the statements that follow: it may not write down how they ended.
+fn role(statement: &Statement) -> Option<ScriptFaultKind> {
+    let words = statement.words(3);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let sets =
+        matches!(words.as_slice(), ["SET", "ROLE", ..] | ["SET", "SESSION", "AUTHORIZATION"]);
+    sets.then(|| ScriptFaultKind::SpansStatements { statement: words.join(" ") })
 }
 
 /// What of the faults inside a transaction is one without it, too.

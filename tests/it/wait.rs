@@ -214,6 +214,9 @@ fn a_database_that_was_restarted_meanwhile_is_connected_to_anew() {
     let runner = starting()
         .database("DATABASE_URL", &database)
         .env("WAIT_FOR", format!("tcp://127.0.0.1:{port}"))
+        // The off switch would start without a look.
+        .env("AUTO_MIGRATION", "true")
+        .revision("a000", "", "create table a (b integer);")
         .spawn();
     runner.wait_for("answers what=postgres:");
     runner.wait_for("no answer yet what=tcp:");
@@ -221,6 +224,7 @@ fn a_database_that_was_restarted_meanwhile_is_connected_to_anew() {
     cluster.start_again();
     let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     starts(runner);
+    assert_eq!(database.ledger(), ["a000"]);
 }
 
 #[test]

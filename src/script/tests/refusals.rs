@@ -140,3 +140,15 @@ fn down_sections_are_held_to_the_same() {
         "m/x.sql:6: `COMMIT` ends the transaction that prelaunch opened; remove it"
     );
 }
+
+#[test]
+fn a_script_without_a_transaction_keeps_its_role() {
+    for (sql, words) in [
+        ("set role owner;", "SET ROLE OWNER"),
+        ("SET SESSION AUTHORIZATION 'x';", "SET SESSION AUTHORIZATION"),
+    ] {
+        let expected = format!("m/x.sql:4: {}", spans(words));
+        assert_eq!(fault(Engine::Postgres, false, sql), Some(expected), "{sql}");
+        fine(Engine::Postgres, sql);
+    }
+}

@@ -150,7 +150,8 @@ impl Watch {
         let mut session = database.session();
         let locked = "select pid from pg_locks where locktype = 'advisory' and granted \
                       and database = (select oid from pg_database where datname = current_database())";
-        let sessions = "select pid, state, backend_xmin is not null, application_name \
+        let sessions = "select pid, state, backend_xmin is not null, \
+                        position('pg_try_advisory_xact_lock' in query) > 0, application_name \
                         from pg_stat_activity where datname = current_database() \
                         and application_name like 'prelaunch:%:keeper:%'";
         while !self.over.load(Ordering::SeqCst) {
@@ -160,11 +161,13 @@ impl Watch {
             holders.push_str(&session.execute(locked));
             let seen: Vec<Vec<&str>> = seen.lines().map(|line| line.split('|').collect()).collect();
             for session in &seen {
-                let [pid, state, snapshot, ..] = session[..] else { panic!("{session:?}") };
+                let [pid, state, snapshot, took, ..] = session[..] else { panic!("{session:?}") };
                 let idle = state.starts_with("idle in transaction");
                 assert!(!(idle && snapshot == "t"), "a snapshot is kept: {session:?}");
                 let holds = holders.lines().any(|holder| holder == pid);
                 assert!(!idle || holds, "waits in a transaction: {session:?}");
+                // The beat is no query: a build would wait for one that it catches.
+                assert!(!idle || took == "t", "ran a query with the lock: {session:?}");
             }
             // One that waits counts: with the keeper alone there is nothing to be seen.
             if seen.len() > 1 {

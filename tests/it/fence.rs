@@ -65,6 +65,30 @@ on_both! {
     }
 }
 
+on_both! {
+    /// Another revision than ours: the fence alone would let it pass.
+    fn a_ledger_that_moved_since_the_plan_is_looked_at_again(database: &dyn Database) {
+        let start = begun(database).revision("b000", "a000", "insert into effects values ('b');");
+        let mut other = database.session();
+        other.execute(match database.engine() {
+            Engine::Postgres => "begin; lock table prelaunch_ledger in share row exclusive mode",
+            Engine::Sqlite => "begin immediate",
+        });
+        let running = start.spawn();
+        running.wait_for("applies a revision");
+        other.execute(
+            "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
+             values ('c000', 'a000', 'c', 'upgrade', 'another', 'another')",
+        );
+        other.execute("commit");
+        let outcome = running.wait();
+        assert_eq!(outcome.count(BESIDE), 1);
+        outcome.assert_status(16).assert_said("diverged");
+        assert_eq!(database.query(EFFECTS), "");
+        assert_eq!(database.ledger(), ["a000", "c000"]);
+    }
+}
+
 /// Nobody can tell whether the other one is still at work, or has died over it.
 #[test]
 fn a_statement_that_another_has_begun_is_not_run_again() {

@@ -6,11 +6,11 @@ use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{
     config,
-    database::Range,
+    database::range::Range,
     engine::Engine,
     error::EXIT_CODES,
     graph::{revision::RevisionId, target::Target},
-    revision::Title,
+    revision::text::Title,
 };
 
 /// Waits for the database, takes a lock, applies pending migrations, reindexes where asked, and

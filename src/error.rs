@@ -8,15 +8,15 @@ use std::io;
 
 use crate::{
     apply::ApplyError,
-    config::ConfigErrors,
-    database::RangeError,
-    db::{DbError, WorkError},
+    config::{Config, ConfigErrors, DatabaseUrl, url::Address},
+    database::range::RangeError,
+    db::{Database, DbError, WorkError},
     exec::{ExecError, run_as::RunAsError},
     files::ChainError,
     lock::LockError,
     plan::Refusal,
     reindex::DelegateError,
-    revision::RevisionError,
+    revision::error::RevisionError,
     signals::Signal,
     stage::Stage,
     wait::WaitError,
@@ -141,6 +141,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// A look that failed: where rights are missing, with the words that grant them.
+    pub(crate) fn unreadable(source: DbError, config: &Config, database: &Database) -> Self {
+        match (config.database.as_ref().map(DatabaseUrl::address), source.is_forbidden()) {
+            (Some(Address::Postgres(url)), true) => {
+                Self::Forbidden { role: url.user.clone(), schema: database.schema(), source }
+            }
+            _ => Self::Look(source),
+        }
+    }
+
     /// In which stage it happened.
     #[must_use]
     pub fn stage(&self) -> Stage {

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     apply::{self, ApplyError, Patience},
-    config::{AutoMigration, Config, DatabaseUrl, Reindex, url::Address},
+    config::{AutoMigration, Config, Reindex},
     db::{Database, DbError, Locked, Observed, Runner, Terms, WorkError},
     error::Error,
     exec::{self, Server},
@@ -71,7 +71,7 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
             let awaited = lock::await_other(&mut database, &run.terms(), refusal, judge).await;
             let awaited = match awaited {
                 Err(LockError::Database(WorkError::Db(source))) => {
-                    Err(unreadable(source, config, &database))
+                    Err(Error::unreadable(source, config, &database))
                 }
                 awaited => awaited.map_err(Error::Lock),
             };
@@ -165,7 +165,7 @@ impl Run<'_> {
                 warn!(stage = %Stage::Look, event = "unseen", why = error.to_string(), "cannot read the ledger");
                 return Ok(None);
             }
-            Err(error) => return Err(unreadable(error, self.config, database)),
+            Err(error) => return Err(Error::unreadable(error, self.config, database)),
         };
         let look = self.judge(&observed, None);
         info!(
@@ -248,15 +248,5 @@ impl Run<'_> {
                 Err(error) => return Err(Error::Apply(error)),
             }
         }
-    }
-}
-
-/// A look that failed: where rights are missing, with the words that grant them.
-pub(crate) fn unreadable(source: DbError, config: &Config, database: &Database) -> Error {
-    match (config.database.as_ref().map(DatabaseUrl::address), source.is_forbidden()) {
-        (Some(Address::Postgres(url)), true) => {
-            Error::Forbidden { role: url.user.clone(), schema: database.schema(), source }
-        }
-        _ => Error::Look(source),
     }
 }

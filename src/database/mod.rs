@@ -18,7 +18,7 @@ mod drawing;
 mod lines;
 mod listing;
 mod pages;
-mod range;
+pub mod range;
 mod reading;
 
 #[cfg(test)]
@@ -32,7 +32,6 @@ use std::{
 
 use serde::Serialize;
 
-pub use self::range::{Range, RangeError};
 use self::{
     listing::{Line, Listing},
     pages::Paint,

@@ -11,7 +11,6 @@ use crate::{
     files::{self, Chain},
     graph::{Graph, target::Target},
     look::{Asked, Look},
-    run::unreadable,
     signals::Signals,
     stage::Stage,
     wait,
@@ -75,7 +74,7 @@ impl Reading<'_> {
             database.history().await
         });
         let found = self.stopped_by_a_signal(history).await?;
-        let history = found.map_err(|error| unreadable(error, self.config, &database))?;
+        let history = found.map_err(|error| Error::unreadable(error, self.config, &database))?;
         database.close().await;
         Ok(history)
     }
@@ -95,7 +94,7 @@ impl Reading<'_> {
         });
         let found = self.stopped_by_a_signal(ledger).await?;
         let (observed, applied) =
-            found.map_err(|error| unreadable(error, self.config, &database))?;
+            found.map_err(|error| Error::unreadable(error, self.config, &database))?;
         database.close().await;
         let nothing = Asked { reindex: Reindex::False, hook: false, since: None };
         let current = Look::judge(&observed, chain, &nothing).heads;

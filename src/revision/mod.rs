@@ -12,16 +12,17 @@
 //! What a reader may not expect: a directory that is missing or empty is no fault for `new`, which
 //! begins a graph in it, although it is one for every verb that reads.
 
+pub mod error;
 mod lint;
 mod parents;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod text;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     io,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
@@ -29,7 +30,7 @@ use std::{
 use serde::Serialize;
 use tracing::info;
 
-pub use text::{Title, TitleError};
+pub use error::RevisionError;
 
 use crate::{
     cli::RevisionVerb,
@@ -37,122 +38,10 @@ use crate::{
     database::{json_line, write},
     error::Error,
     files::{self, ChainError},
-    graph::{
-        Graph, TargetError, list, merge_command,
-        revision::{Place, RevisionId},
-    },
+    graph::{Graph, revision::RevisionId},
     stage::Stage,
 };
 use text::{Created, Draft};
-
-/// Why a script is not written, or not in order.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RevisionError {
-    /// A name that leads nowhere.
-    #[error(transparent)]
-    Target(TargetError),
-    /// No parent was named, and there is a choice; or one name means several.
-    #[error(
-        "the graph has {} heads, {}; merge them with `{}`, or name the parent with `--head {}`",
-        .0.len(), list(.0, usize::MAX), merge_command(.0), shell_words::quote(.0[0].as_str())
-    )]
-    SeveralHeads(Vec<RevisionId>),
-    /// A target such as `base`, where a revision is needed.
-    #[error("`{0}` names no revision; name the revision itself")]
-    NoRevision(String),
-    /// A parent that has children already.
-    #[error(
-        "`{id}` is no head, since {} {} it; to let another branch begin there, add `--splice`",
-        list(.children, usize::MAX), if .children.len() == 1 { "follows" } else { "follow" }
-    )]
-    NotAHead {
-        /// The parent.
-        id: RevisionId,
-        /// Its children.
-        children: Vec<RevisionId>,
-    },
-    /// A merge of something that has children already.
-    #[error(
-        "`{id}` is no head, since {} {} it; only heads can be merged",
-        list(.children, usize::MAX), if .children.len() == 1 { "follows" } else { "follow" }
-    )]
-    MergeOfNoHead {
-        /// What was to be merged.
-        id: RevisionId,
-        /// Its children.
-        children: Vec<RevisionId>,
-    },
-    /// A merge of a revision with one that has it already.
-    #[error("`{younger}` comes after `{older}`, so there is nothing to merge")]
-    Ancestor {
-        /// The ancestor.
-        older: RevisionId,
-        /// Its descendant.
-        younger: RevisionId,
-    },
-    /// A merge of a revision with itself.
-    #[error("`{0}` is named twice; name two different heads")]
-    Twice(RevisionId),
-    /// A merge of one.
-    #[error("only `{0}` is named; name two heads or more, or none to merge all")]
-    OneNamed(RevisionId),
-    /// A merge in a graph that has nothing to merge.
-    #[error(
-        "there is nothing to merge, since the graph has {}",
-        .0.as_ref().map_or_else(|| "no revision".to_owned(), |head| format!("one head, `{head}`"))
-    )]
-    NothingToMerge(Option<RevisionId>),
-    /// A label that means something else.
-    #[error("`{label}` is already {what} in {place}; choose another label")]
-    LabelTaken {
-        /// The label.
-        label: RevisionId,
-        /// What else it means.
-        what: &'static str,
-        /// Where.
-        place: Place,
-    },
-    /// A directory that cannot be made, a file that is there, a disk that is full.
-    #[error("cannot write `{}`: {reason}", path.display())]
-    Write {
-        /// What was to be made.
-        path: PathBuf,
-        /// What the operating system said.
-        reason: String,
-    },
-    /// The faults are on stdout.
-    #[error(
-        "{faults} {} in {scripts} {}",
-        if *.faults == 1 { "fault" } else { "faults" },
-        if *.scripts == 1 { "script" } else { "scripts" }
-    )]
-    Unsound {
-        /// How many.
-        faults: usize,
-        /// In how many scripts.
-        scripts: usize,
-    },
-}
-
-impl RevisionError {
-    /// The exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Write { .. } => 10,
-            Self::LabelTaken { .. } | Self::Unsound { .. } => 20,
-            Self::Target(_)
-            | Self::SeveralHeads(_)
-            | Self::NoRevision(_)
-            | Self::NotAHead { .. }
-            | Self::MergeOfNoHead { .. }
-            | Self::Ancestor { .. }
-            | Self::Twice(_)
-            | Self::OneNamed(_)
-            | Self::NothingToMerge(_) => 21,
-        }
-    }
-}
 
 /// Writes or examines scripts.
 pub fn run(config: &Config, verb: &RevisionVerb) -> Result<ExitCode, Error> {

@@ -3,8 +3,8 @@
 use std::{io, path::Path};
 
 use super::{
-    RevisionError, Title, lint, parents,
-    text::{self, Created, Draft},
+    RevisionError, lint, parents,
+    text::{self, Created, Draft, Title},
 };
 use crate::{
     engine::Engine,

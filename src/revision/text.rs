@@ -1,6 +1,6 @@
 //! The script of a new revision as text: its title, its header, its file name.
 //!
-//! Promises: what [`script`] makes is a script that loads, with the title, parents and label that
+//! Promises: what `script` makes is a script that loads, with the title, parents and label that
 //! were given. [`Title::parse`] is what it takes: it lets the reader of scripts read a header with
 //! that title, and refuses what does not come out as it went in, such as `tag: 1.8`.
 

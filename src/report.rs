@@ -28,6 +28,7 @@ use tracing_subscriber::{
 use crate::{
     config::{LogFormat, LogLevel, LogSettings, Note},
     error::Error,
+    progress::Lines,
     stage::Stage,
 };
 
@@ -51,7 +52,7 @@ pub fn init(settings: LogSettings) {
     let wanted = Targets::new()
         .with_target("prelaunch", level)
         .with_target("sqlx::postgres::notice", notices);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines);
     let lines = match settings.format {
         LogFormat::Text => {
             lines.event_format(Text { colour: std::io::stderr().is_terminal() }).boxed()

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::{
-    apply::{self, ApplyError, Patience},
+    apply::{self, ApplyError, Patience, Work},
     config::{AutoMigration, Config, Reindex},
     db::{Database, DbError, Locked, Observed, Runner, Terms, WorkError},
     error::Error,
@@ -232,13 +232,8 @@ impl Run<'_> {
                 let (target, pending) = (chain.target_text.clone(), plan.steps.len());
                 return Err(Error::Unreached { target, pending });
             }
-            let statements = chain.statements(&plan.steps).map_err(Error::Chain)?;
-            let patience = Patience {
-                ddl_lock_timeout: self.config.ddl_lock_timeout,
-                lock_timeout: self.config.lock_timeout,
-            };
-            match apply::apply(locked, chain, plan, &statements, look.heads.clone(), patience).await
-            {
+            let work = Work::of_plan(chain, plan, look.heads.clone()).map_err(Error::Chain)?;
+            match apply::apply(locked, &work, Patience::of(self.config)).await {
                 Ok(()) => applied = true,
                 // Each time the ledger has grown, so that this comes to an end.
                 Err(error @ ApplyError::Overtaken { .. }) => warn!(

@@ -16,6 +16,7 @@
 //! - `proxy` a TCP proxy that breaks off where it hurts
 //! - `gate` stops runners under the lock, and lets them go on
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
+//! - `shape` a schema as text
 //! - `process` a process as `/proc` shows it from outside
 //!
 //! The tests, by what they claim:
@@ -24,6 +25,7 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `terminal` what the verbs of the terminal answer
+//! - `migrate` how they change a database
 //! - `revision` what they write and examine
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
@@ -65,6 +67,7 @@ mod exec;
 mod ddl_locks;
 mod fence;
 mod gate;
+mod migrate;
 mod orphans;
 mod outcome;
 mod pooler;
@@ -78,6 +81,7 @@ mod rights;
 mod running;
 mod scenario;
 mod session;
+mod shape;
 mod signals;
 mod sqlite;
 mod terminal;

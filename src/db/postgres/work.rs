@@ -19,8 +19,8 @@ use super::{
     observe, quoted, rows, run,
 };
 use crate::db::{
-    DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL, Terms,
-    WorkError, sql,
+    DbError, Entry, Event, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL,
+    Terms, WorkError, sql,
 };
 
 /// How long it may take to write down how a statement ended; the second, after a signal.
@@ -112,16 +112,56 @@ impl Locked {
         let insert = bound(sql::insert_ledger(&self.facts.prefix()))
             .bind(row.revision.clone())
             .bind(row.parents.clone())
+            .bind(row.depends_on.clone())
             .bind(row.tag.clone())
             .bind(row.title.clone())
             .bind(row.checksum.clone())
             .bind(row.up.clone())
             .bind(row.down.clone())
-            .bind("upgrade")
+            .bind(row.origin.name())
             .bind(took.map(milliseconds))
             .bind(self.address.runner.host.clone())
             .bind(TOOL);
         self.bound(insert).await
+    }
+
+    /// See [`super::super::Locked::unfence`].
+    pub(crate) async fn unfence(&mut self, revision: &str) -> Result<bool, WorkError> {
+        let delete = bound(sql::delete_ledger(&self.facts.prefix())).bind(revision.to_owned());
+        Ok(self.counted(delete).await? == 1)
+    }
+
+    /// See [`super::super::Locked::mark`].
+    pub(crate) async fn mark(&mut self, revision: &str) -> Result<bool, WorkError> {
+        let mark = bound(sql::mark_ledger(&self.facts.prefix())).bind(revision.to_owned());
+        Ok(self.counted(mark).await? == 1)
+    }
+
+    /// See [`super::super::Locked::replace`].
+    pub(crate) async fn replace(&mut self, row: &LedgerRow, from: &str) -> Result<bool, WorkError> {
+        let accept = bound(sql::accept_ledger(&self.facts.prefix()))
+            .bind(row.revision.clone())
+            .bind(from.to_owned())
+            .bind(row.parents.clone())
+            .bind(row.depends_on.clone())
+            .bind(row.tag.clone())
+            .bind(row.title.clone())
+            .bind(row.checksum.clone())
+            .bind(row.up.clone())
+            .bind(row.down.clone())
+            .bind(TOOL);
+        Ok(self.counted(accept).await? == 1)
+    }
+
+    /// See [`super::super::Locked::forget`].
+    pub(crate) async fn forget(&mut self, revision: &str) -> Result<(), WorkError> {
+        let forget = sql::journal_forget(&self.facts.prefix());
+        self.bound(bound(forget).bind(revision.to_owned())).await
+    }
+
+    /// Opens a transaction in which only tables of ours are written.
+    pub(crate) async fn begin_own(&mut self) -> Result<(), WorkError> {
+        self.begin(self.terms.lock_timeout).await
     }
 
     pub(crate) async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
@@ -142,8 +182,16 @@ impl Locked {
     }
 
     async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
+        self.counted(query).await.map(drop)
+    }
+
+    /// Runs it, and gives the number of rows that it changed.
+    async fn counted(&mut self, query: Bound<'_>) -> Result<u64, WorkError> {
         let Self { address, key, terms, keeper, worker, .. } = self;
-        let work = async { query.execute(worker).await.map(drop).map_err(DbError::from_request) };
+        let work = async {
+            let done = query.execute(worker).await.map_err(DbError::from_request)?;
+            Ok(done.rows_affected())
+        };
         guarded(address, *key, terms, keeper, work).await
     }
 
@@ -152,7 +200,7 @@ impl Locked {
     ///
     /// What the client named when it connected is a default of the session only without a pooler:
     /// PgBouncer sets it like anybody, and without its name the worker could not be cancelled.
-    async fn reset(&mut self) -> Result<(), WorkError> {
+    pub(crate) async fn reset(&mut self) -> Result<(), WorkError> {
         let name = self.address.application_name(&self.key.short(), "worker");
         let reset = format!(
             "reset session authorization; reset role; reset all; \
@@ -167,15 +215,16 @@ impl Locked {
         self.reset().await?;
         // It has put back what this transaction had set, too, and the commit is still to come.
         self.execute(&self.settings()).await?;
-        let prefix = self.facts.prefix();
-        let time = bound(sql::time_ledger(&prefix))
-            .bind(entry.subject.clone())
-            .bind(milliseconds(entry.took));
-        self.bound(time).await?;
+        if entry.event == Event::Upgrade {
+            let time = bound(sql::time_ledger(&self.facts.prefix()))
+                .bind(entry.subject.clone())
+                .bind(milliseconds(entry.took));
+            self.bound(time).await?;
+        }
         self.add_entry(entry).await
     }
 
-    async fn add_entry(&mut self, entry: &Entry) -> Result<(), WorkError> {
+    pub(crate) async fn add_entry(&mut self, entry: &Entry) -> Result<(), WorkError> {
         let insert = bound(sql::insert_history(&self.facts.prefix()))
             .bind(entry.event.name())
             .bind(entry.subject.clone())
@@ -321,8 +370,7 @@ impl Locked {
         self.reset().await?;
         self.begin(self.terms.lock_timeout).await?;
         self.fence(row, Some(entry.took)).await?;
-        let forget = sql::journal_forget(&self.facts.prefix());
-        self.bound(bound(forget).bind(row.revision.clone())).await?;
+        self.forget(&row.revision).await?;
         self.add_entry(entry).await?;
         self.commit().await
     }

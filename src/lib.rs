@@ -55,6 +55,7 @@
 //! | [`files`] | directories of scripts, and small files with values |
 //! | [`signals`], [`child`] | what asks us to end; commands that run for a while |
 //! | [`report`], [`cli`] | log lines and last words; arguments and help |
+//! | [`signs`] | signs of life: the listener, the files, systemd |
 //! | [`progress`] | the bar at a terminal, and log lines above it |
 //! | `sys` | the calls that have no safe form |
 //!
@@ -124,5 +125,6 @@ pub mod signals;
 pub mod child;
 pub mod progress;
 pub mod report;
+pub mod signs;
 pub mod cli;
 mod sys;

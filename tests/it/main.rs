@@ -41,6 +41,7 @@
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
 //! - `children` hooks and delegated commands: what they are given, and how they end
 //! - `run_as` becoming another user
+//! - `signs` what those are told who watch from outside
 //! - `signals` that a signal ends every kind of wait, and what is left then
 #![allow(
     clippy::expect_used,
@@ -83,6 +84,7 @@ mod scenario;
 mod session;
 mod shape;
 mod signals;
+mod signs;
 mod sqlite;
 mod terminal;
 mod tidy;

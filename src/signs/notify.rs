@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::state::State;
+use crate::stage::Stage;
 
 /// How long what matters may wait for a place in the queue.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -44,6 +45,7 @@ fn send(socket: &str, patience: Option<Duration>, text: &str) {
     });
     if let Err(error) = sent {
         tracing::debug!(
+            stage = %Stage::Configure,
             event = "no_sign",
             what = "NOTIFY_SOCKET",
             why = error.to_string(),

@@ -17,6 +17,7 @@
 //! - `gate` stops runners under the lock, and lets them go on
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
 //! - `shape` a schema as text
+//! - `log` what the lines of the log may be
 //! - `process` a process as `/proc` shows it from outside
 //!
 //! The tests, by what they claim:
@@ -27,6 +28,7 @@
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database
 //! - `revision` what they write and examine
+//! - `docs` that what the documentation tells people to type works
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
@@ -64,10 +66,12 @@ mod commit;
 mod concurrently;
 mod conformance;
 mod database;
+mod docs;
 mod exec;
 mod ddl_locks;
 mod fence;
 mod gate;
+mod log;
 mod migrate;
 mod orphans;
 mod outcome;

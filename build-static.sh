@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Builds the static release binary, and prints its path as the only line on stdout.
 #
+#   ./build-static.sh                   for images: without the rules of squawk in `revision lint`
+#   ./build-static.sh --features lint   with them, for where scripts are written and reviewed
+#
 # musl is what it is linked against. Where Rust's musl target or Debian's musl-tools (SQLite and
 # the TLS library have C in them) are missing they are installed; where they cannot be had, glibc is
 # linked statically instead, which is larger by a fifth and does the same.
@@ -41,7 +44,8 @@ else
     say "musl is not to be had; links glibc statically"
 fi
 
-cargo build --release --locked --bin prelaunch --target "$target" >&2
+# An image waits, migrates and starts; its scripts were examined before they were put there.
+cargo build --release --locked --bin prelaunch --target "$target" --no-default-features "$@" >&2
 directory=$(cargo metadata --format-version 1 --no-deps --locked --offline |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 echo "$directory/$target/release/prelaunch"

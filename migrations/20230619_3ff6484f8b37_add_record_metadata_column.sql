@@ -4,6 +4,7 @@
 -- revises: ae5522b4c674
 -- tag: 1.11
 -- created: 2023-06-19 10:55:18
+-- allow: require-concurrent-index-creation
 
 -- migrate:up postgres
 -- Nullable and without a default: no row is rewritten, however large the table.

@@ -3,6 +3,7 @@
 -- revision: 8c574ada5e5f
 -- revises: 3ff6484f8b37
 -- created: 2023-06-28 17:04:31
+-- allow: changing-column-type
 
 -- migrate:up postgres
 -- Free text becomes enums, and words that misled people get better ones. A value that is

@@ -4,6 +4,7 @@
 -- revises: 3fc3c0839959
 -- tag: 1.13
 -- created: 2023-07-24 12:47:11
+-- allow: changing-column-type
 
 -- migrate:up postgres
 -- Values are lower case like those of every other enum, and USER, which always meant HUMAN,

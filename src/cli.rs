@@ -90,10 +90,15 @@ pub enum RevisionVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Print every fault of a directory of scripts: exit code 20 if there is one.
+    /// Print every fault of a directory of scripts, exit code 20 if there is one; and warnings of
+    /// what will hurt on a busy database.
     ///
     /// Sections are examined for both engines, up and down. An engine that no script names, and
     /// that not every script serves, is left out.
+    ///
+    /// A warning is printed as `file:line: warning[rule]: what hurts; what to do instead`. It is
+    /// about an up section, and does not change the exit code. A script may break a rule whose name
+    /// is in its header: `-- allow: rule, rule`. All rules are in docs/lint.md.
     Lint {
         /// Instead of `MIGRATIONS_DIR`.
         #[arg(value_name = "DIR")]
@@ -101,7 +106,10 @@ pub enum RevisionVerb {
         /// Examine what serves this engine only: `postgres` or `sqlite`.
         #[arg(long, value_parser = engine)]
         engine: Option<Engine>,
-        /// As an array of objects: `path`, `line`, `message`.
+        /// End with exit code 20 if there is a warning, too.
+        #[arg(long)]
+        strict: bool,
+        /// As an array of objects: `path`, `line`, `severity`, `rule`, `message`.
         #[arg(long)]
         json: bool,
     },

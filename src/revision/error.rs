@@ -94,6 +94,18 @@ pub enum RevisionError {
         /// In how many scripts.
         scripts: usize,
     },
+    /// The warnings are on stdout, and `--strict` was given.
+    #[error(
+        "{warnings} {} in {scripts} {}; with `--strict` each counts as a fault",
+        if *.warnings == 1 { "warning" } else { "warnings" },
+        if *.scripts == 1 { "script" } else { "scripts" }
+    )]
+    Risky {
+        /// How many.
+        warnings: usize,
+        /// In how many scripts.
+        scripts: usize,
+    },
 }
 
 impl RevisionError {
@@ -102,7 +114,7 @@ impl RevisionError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Write { .. } => 10,
-            Self::LabelTaken { .. } | Self::Unsound { .. } => 20,
+            Self::LabelTaken { .. } | Self::Unsound { .. } | Self::Risky { .. } => 20,
             Self::Target(_)
             | Self::SeveralHeads(_)
             | Self::NoRevision(_)

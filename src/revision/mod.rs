@@ -5,7 +5,7 @@
 //!
 //! - `parents` what a new revision follows, with Alembic's rules
 //! - `text` the script of a new revision: title, header, file name
-//! - `lint` every fault of a directory
+//! - `lint` every fault of a directory, and what will hurt
 //!
 //! All of these are pure; here are the clock, the random id and the writing.
 //!
@@ -31,6 +31,7 @@ use serde::Serialize;
 use tracing::info;
 
 pub use error::RevisionError;
+pub use lint::{omitted_table, rules_table};
 
 use crate::{
     cli::RevisionVerb,
@@ -64,18 +65,25 @@ pub fn run(config: &Config, verb: &RevisionVerb) -> Result<ExitCode, Error> {
             let id = fresh(&graph, None);
             create(&directory, &Draft { id, title: message, parents, label: None }, *json)
         }
-        RevisionVerb::Lint { directory, engine, json } => {
+        RevisionVerb::Lint { directory, engine, strict, json } => {
             let directory = files::directory_of(directory.as_deref().or(configured));
             let scripts = files::read_each(&directory).map_err(Error::Chain)?;
-            let faults = lint::examine(&scripts, *engine);
-            let text = match (json, faults.as_slice()) {
-                (true, faults) => json_line(&faults),
+            let findings = lint::examine(&scripts, *engine);
+            let text = match (json, findings.as_slice()) {
+                (true, findings) => json_line(&findings),
                 (false, []) => lint::praise(&directory, scripts.len()),
-                (false, faults) => lint::lines(faults),
+                (false, findings) => lint::lines(findings),
             };
+            let (rules, at_work) = lint::rules_at_work();
+            if at_work < rules {
+                info!(
+                    stage = %Stage::Plan, event = "fewer_rules", rules, at_work,
+                    "built without the feature `lint`, so that not every rule is held against the scripts"
+                );
+            }
             write(&text).map_err(Error::Output)?;
-            match lint::count(&faults) {
-                Some(unsound) => Err(Error::Revision(unsound)),
+            match lint::verdict(&findings, *strict) {
+                Some(refused) => Err(Error::Revision(refused)),
                 None => Ok(ExitCode::SUCCESS),
             }
         }

@@ -10,7 +10,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{
-    Datasets, Settings,
+    Allowed, Datasets, Settings,
     fault::{Faults, ScriptFaultKind},
     sections::Line,
 };
@@ -31,11 +31,12 @@ enum Key {
     Idempotent,
     LockTimeout,
     Reindex,
+    Allow,
 }
 
 impl Key {
     /// In the order in which messages list them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Revision,
         Self::Revises,
         Self::DependsOn,
@@ -46,6 +47,7 @@ impl Key {
         Self::Idempotent,
         Self::LockTimeout,
         Self::Reindex,
+        Self::Allow,
     ];
 
     const fn name(self) -> &'static str {
@@ -60,6 +62,7 @@ impl Key {
             Self::Idempotent => "idempotent",
             Self::LockTimeout => "lock-timeout",
             Self::Reindex => "reindex",
+            Self::Allow => "allow",
         }
     }
 
@@ -153,7 +156,7 @@ pub(super) fn parse(
                     faults.add(number, ScriptFaultKind::KeyTwice { key: key.name(), first });
                 } else {
                     seen.push((key, number));
-                    if let Err(kind) = draft.set(key, value) {
+                    if let Err(kind) = draft.set(key, value, number) {
                         faults.add(number, kind);
                     }
                 }
@@ -204,7 +207,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn set(&mut self, key: Key, value: &str) -> Result<(), ScriptFaultKind> {
+    fn set(&mut self, key: Key, value: &str, line: usize) -> Result<(), ScriptFaultKind> {
         if value.is_empty() && key != Key::Revision {
             return Ok(());
         }
@@ -223,6 +226,9 @@ impl Draft {
                 self.settings.lock_timeout = Some(values::duration(value).ok_or_else(fault)?);
             }
             Key::Reindex => self.settings.reindex = datasets(key, value)?,
+            // Which rules there are is asked by `revision lint` alone: a name that this release
+            // does not know yet must not keep a server from starting.
+            Key::Allow => self.settings.allow = Allowed { line, rules: names(key, value)? },
         }
         Ok(())
     }
@@ -263,9 +269,13 @@ fn datasets(key: Key, value: &str) -> Result<Datasets, ScriptFaultKind> {
         Some(false) => return Ok(Datasets::None),
         None => {}
     }
+    Ok(Datasets::Named(names(key, value)?))
+}
+
+fn names(key: Key, value: &str) -> Result<BTreeSet<String>, ScriptFaultKind> {
     let names: BTreeSet<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
     if names.contains("") {
         return Err(ScriptFaultKind::EmptyName { key: key.name(), value: value.to_owned() });
     }
-    Ok(Datasets::Named(names))
+    Ok(names)
 }

@@ -26,6 +26,7 @@ mod fault;
 mod header;
 mod lexer;
 pub mod losses;
+mod parts;
 mod refusals;
 mod sections;
 mod statements;
@@ -36,6 +37,7 @@ use std::{collections::BTreeSet, fmt, fmt::Write as _, path::Path, time::Duratio
 
 pub use checksum::Checksum;
 pub use fault::{ScriptFault, ScriptFaultKind};
+pub use parts::Part;
 pub use statements::{ConcurrentIndex, Statement};
 
 use crate::{
@@ -93,6 +95,15 @@ pub enum Datasets {
     Named(BTreeSet<String>),
 }
 
+/// The rules of `revision lint` that a script may break (`allow`).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Allowed {
+    /// The line that says so.
+    pub line: usize,
+    /// Their names, known or not.
+    pub rules: BTreeSet<String>,
+}
+
 /// How a script wants to be run, as its header says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
@@ -104,6 +115,8 @@ pub struct Settings {
     pub lock_timeout: Option<Duration>,
     /// What to rebuild after it (`reindex`).
     pub reindex: Datasets,
+    /// What to keep quiet about (`allow`).
+    pub allow: Allowed,
 }
 
 impl Settings {
@@ -126,7 +139,13 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { transactional: true, idempotent: false, lock_timeout: None, reindex: Datasets::None }
+        Self {
+            transactional: true,
+            idempotent: false,
+            lock_timeout: None,
+            reindex: Datasets::None,
+            allow: Allowed::default(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::engine::Engine;
 
 /// The length at which PostgreSQL cuts identifiers, in bytes.
-const LONGEST_IDENTIFIER: usize = 63;
+pub(super) const LONGEST_IDENTIFIER: usize = 63;
 
 /// One statement of a script.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,7 +30,7 @@ pub struct Statement {
     /// The column of its first token, in characters, counted from 1.
     pub column: usize,
     /// Its tokens, by bytes of `text`; at least one.
-    tokens: Vec<Token>,
+    pub(super) tokens: Vec<Token>,
 }
 
 /// The index that a `CREATE INDEX CONCURRENTLY` builds: what is left, invalid, if it fails.

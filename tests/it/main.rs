@@ -27,8 +27,8 @@
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database
-//! - `revision` what they write and examine
 //! - `docs` that what the documentation tells people to type works
+//! - `revision` what they write and examine; `lint` what they warn about
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
@@ -80,6 +80,7 @@ mod postgres;
 mod prelaunch;
 mod process;
 mod revision;
+mod lint;
 mod run_as;
 mod proxy;
 mod rights;

@@ -235,6 +235,8 @@ fn lint_prints_every_fault_and_fails() {
         serde_json::json!({
             "path": "migrations/c01.sql",
             "line": 8,
+            "severity": "fault",
+            "rule": null,
             "message": "`COMMIT` ends the transaction that prelaunch opened; remove it",
         })
     );
@@ -255,7 +257,7 @@ fn lint_has_a_short_word_for_a_sound_directory() {
     ask(&start, &["lint"])
         .assert_status(0)
         .assert_stderr("")
-        .assert_stdout("migrations: 12 scripts, no fault");
+        .assert_stdout("migrations: 12 scripts, no fault and no warning");
     ask(&start, &["lint", "--json", "migrations"]).assert_status(0).assert_stdout("[]");
     // Nobody is there, and nobody is asked.
     let start = start.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
@@ -264,7 +266,7 @@ fn lint_has_a_short_word_for_a_sound_directory() {
     ask(&other, &["lint"]).assert_status(10).assert_stdout("");
     ask(&other, &["lint", "--engine", "sqlite", "migrations"])
         .assert_status(0)
-        .assert_stdout("migrations: 13 scripts, no fault");
+        .assert_stdout("migrations: 13 scripts, no fault and no warning");
     ask(&other, &["lint", "--engine", "mysql"]).assert_status(2);
 }
 

@@ -1,12 +1,12 @@
 //! What lints cannot say about this repository: how files open and what they are called, and that
-//! the README's tables are those of the code. `BLESS=1 ./test.sh tidy` rewrites the tables.
+//! the tables of the documentation are those of the code. `BLESS=1 ./test.sh tidy` rewrites them.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-use prelaunch::{config, error::EXIT_CODES};
+use prelaunch::{config, error::EXIT_CODES, revision};
 
 #[test]
 fn every_file_opens_with_what_it_does() {
@@ -40,32 +40,53 @@ fn no_test_is_ignored() {
 
 #[test]
 fn the_readme_has_the_variables() {
-    holds("variables", &config::markdown_table());
+    holds("README.md", "variables", &config::markdown_table());
 }
 
 #[test]
 fn the_readme_has_the_exit_codes() {
     let rows = EXIT_CODES.iter().map(|(code, meaning)| format!("| {code} | {meaning} |\n"));
-    holds("exit codes", &format!("| code | meaning |\n|---|---|\n{}", rows.collect::<String>()));
+    holds(
+        "README.md",
+        "exit codes",
+        &format!("| code | meaning |\n|---|---|\n{}", rows.collect::<String>()),
+    );
 }
 
-/// That the README has this table between its marks, or, with `BLESS`, that it has from now on.
+#[test]
+fn the_rules_of_lint_are_documented() {
+    holds("docs/lint.md", "rules", &revision::rules_table());
+    holds("docs/lint.md", "omitted", &revision::omitted_table());
+}
+
+/// What the linter is made of may change with each release of its own, and no start needs it.
+#[test]
+fn squawk_is_known_to_one_file() {
+    for path in sources() {
+        let may = path.ends_with("src/revision/lint/squawk.rs")
+            || path.ends_with("src/revision/lint/tests.rs");
+        let text = fs::read_to_string(&path).unwrap();
+        let crates = ["linter", "syntax"].map(|part| format!("squawk_{part}"));
+        let knows = crates.iter().any(|one| text.contains(one.as_str()));
+        assert!(may || !knows, "{} knows squawk", path.display());
+    }
+}
+
+/// That a file has this table between its marks, or, with `BLESS`, that it has from now on.
 #[track_caller]
-fn holds(mark: &str, table: &str) {
-    let path = root().join("README.md");
-    let readme = fs::read_to_string(&path).expect("README.md");
+fn holds(file: &str, mark: &str, table: &str) {
+    let path = root().join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
     let (open, close) = (format!("<!-- {mark} -->"), format!("<!-- /{mark} -->"));
-    let (before, rest) =
-        readme.split_once(&open).unwrap_or_else(|| panic!("README.md has no {open}"));
-    let (found, after) =
-        rest.split_once(&close).unwrap_or_else(|| panic!("README.md has no {close}"));
-    if env::var_os("BLESS").is_some() {
+    let (before, rest) = text.split_once(&open).unwrap_or_else(|| panic!("{file} has no {open}"));
+    let (found, after) = rest.split_once(&close).unwrap_or_else(|| panic!("{file} has no {close}"));
+    if env::var_os("BLESS").is_some() && found.trim() != table.trim() {
         fs::write(&path, format!("{before}{open}\n{table}{close}{after}")).unwrap();
         return;
     }
     assert!(
         found.trim() == table.trim(),
-        "the README's table of {mark} is not that of the code; BLESS=1 ./test.sh tidy writes it:\n{table}"
+        "the table of {mark} in {file} is not that of the code; BLESS=1 ./test.sh tidy writes it:\n{table}"
     );
 }
 

@@ -18,6 +18,7 @@ const WHOLE: &str = "\
 -- idempotent: yes
 -- lock-timeout: 1.5s
 -- reindex: records, users,records
+-- allow: renaming-table, whatever-comes
 
 -- Why: the enum had the wrong words. See https://example.org/a:b and 12:30.
 -- ---------------------------------
@@ -49,6 +50,10 @@ fn a_whole_header_becomes_a_revision_and_settings() {
         idempotent: true,
         lock_timeout: Some(Duration::from_millis(1500)),
         reindex: Datasets::Named(["records", "users"].map(str::to_owned).into()),
+        allow: Allowed {
+            line: 13,
+            rules: ["renaming-table", "whatever-comes"].map(str::to_owned).into(),
+        },
     };
     let check = |text: &str| {
         let script = parse(text).unwrap();
@@ -71,10 +76,10 @@ fn sections_know_their_line_and_whom_they_serve() {
         assert_eq!(
             sections,
             [
-                (Direction::Up, None, 18, "UP;"),
-                (Direction::Up, Some(Engine::Postgres), 20, "PG;"),
-                (Direction::Up, Some(Engine::Sqlite), 22, "LITE;"),
-                (Direction::Down, None, 24, "DOWN;"),
+                (Direction::Up, None, 19, "UP;"),
+                (Direction::Up, Some(Engine::Postgres), 21, "PG;"),
+                (Direction::Up, Some(Engine::Sqlite), 23, "LITE;"),
+                (Direction::Down, None, 25, "DOWN;"),
             ]
         );
     }
@@ -156,7 +161,8 @@ fn a_fault_names_file_line_and_the_way_out() {
     check(
         "-- author: me",
         "m/x.sql:3: unknown key `author`; known keys are `revision`, `revises`, `depends-on`, \
-         `branch`, `tag`, `created`, `transaction`, `idempotent`, `lock-timeout`, `reindex`; \
+         `branch`, `tag`, `created`, `transaction`, `idempotent`, `lock-timeout`, `reindex`, \
+         `allow`; \
          to write prose, begin with a capital",
     );
     let near = |line: &str, key: &str, near: &str| {

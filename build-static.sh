@@ -4,6 +4,8 @@
 #   ./build-static.sh                   for images: without the rules of squawk in `revision lint`
 #   ./build-static.sh --features lint   with them, for where scripts are written and reviewed
 #
+# Shell completions and manual pages are written beside it; where they are is said on stderr.
+#
 # musl is what it is linked against. Where Rust's musl target or Debian's musl-tools (SQLite and
 # the TLS library have C in them) are missing they are installed; where they cannot be had, glibc is
 # linked statically instead, which is larger by a fifth and does the same.
@@ -48,4 +50,11 @@ fi
 cargo build --release --locked --bin prelaunch --target "$target" --no-default-features "$@" >&2
 directory=$(cargo metadata --format-version 1 --no-deps --locked --offline |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-echo "$directory/$target/release/prelaunch"
+release=$directory/$target/release
+
+# By itself and afterwards: what only the pages need must not get into the binary.
+cargo build --release --locked --example pages --target "$target" --no-default-features >&2
+"$release/examples/pages" "$release" >&2
+say "shell completions are in $release/completions, manual pages in $release/man"
+
+echo "$release/prelaunch"

@@ -32,6 +32,7 @@ install_missing() {
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v sqlite3 >/dev/null || missing+=(sqlite3)
     command -v openssl >/dev/null || missing+=(openssl)
+    command -v groff >/dev/null || missing+=(groff-base)
     command -v psql >/dev/null || missing+=(postgresql-client)
     [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || missing+=(pgbouncer)
     [ -n "${PRELAUNCH_TEST_PGBIN:-$(newest_postgres)}" ] || missing+=(postgresql)

@@ -190,7 +190,7 @@ impl Error {
             Self::RunAs(_) => 126,
             Self::Chain(error) => error.exit_code(),
             Self::Wait(error) => error.exit_code(),
-            Self::Look(error) if error.is_unanswered() => 11,
+            Self::Look(error) if error.is_unanswered() || error.gave_way() => 11,
             Self::Forbidden { .. } | Self::Look(_) => 12,
             Self::Lock(error) => error.exit_code(),
             Self::Refused(refusal) => refusal.exit_code(),

@@ -133,8 +133,12 @@ pub enum ApplyError {
     },
     /// The tables of prelaunch could not be created or read.
     #[error(
-        "cannot create the tables `prelaunch_ledger`, `prelaunch_history` and `prelaunch_journal`; \
-         the migrating role must be allowed to create tables"
+        "cannot create the tables `prelaunch_ledger`, `prelaunch_history` and `prelaunch_journal`{}",
+        if matches!(.0, WorkError::Db(error) if error.is_forbidden()) {
+            "; the migrating role must be allowed to create tables"
+        } else {
+            ""
+        }
     )]
     Tables(#[source] WorkError),
     /// Another runner applied the same revision beside us, past the lock: not an end, a reason

@@ -46,6 +46,13 @@ use crate::{
 };
 use fault::Faults;
 
+/// The bytes of each piece that SQL is cut into, for `fuzz/` alone: no other build has it.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn pieces(engine: Engine, text: &str) -> Vec<std::ops::Range<usize>> {
+    statements::split(engine, text).0.into_iter().map(|piece| piece.range).collect()
+}
+
 /// Which way a section leads.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Direction {

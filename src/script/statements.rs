@@ -189,7 +189,7 @@ pub(super) fn split(engine: Engine, text: &str) -> (Vec<Piece>, Option<Unclosed>
             (Kind::Word, _) if body.is_none() && depth == 0 => {
                 body = opens_body(engine, text, &current).then_some(current.len());
             }
-            (Kind::Semicolon, _) if depth == 0 && closed(text, &current, body) => {
+            (Kind::Semicolon, _) if depth == 0 && closed(engine, text, &current, body) => {
                 pieces.push(Piece { range: start..token.end, tokens: current });
                 (start, current, body) = (token.end, Vec::new(), None);
             }
@@ -225,13 +225,13 @@ fn opens_body(engine: Engine, text: &str, tokens: &[Token]) -> bool {
 }
 
 /// Whether the semicolon that these tokens end in ends the statement, given how many of them there
-/// were when its body opened.
-fn closed(text: &str, tokens: &[Token], body: Option<usize>) -> bool {
+/// were when its body opened. Only that of a function may be empty.
+fn closed(engine: Engine, text: &str, tokens: &[Token], body: Option<usize>) -> bool {
     match (body, tokens) {
         (None, _) => true,
         (Some(opened), [.., before, end, _]) => {
-            let begins = before.kind == Kind::Semicolon || tokens.len() == opened + 2;
-            begins && is_word(text, *end, "END")
+            let empty = engine == Engine::Postgres && tokens.len() == opened + 2;
+            (before.kind == Kind::Semicolon || empty) && is_word(text, *end, "END")
         }
         (Some(_), _) => false,
     }

@@ -29,10 +29,12 @@
 //! - `migrate` how they change a database
 //! - `docs` that what the documentation tells people to type works
 //! - `revision` what they write and examine; `lint` what they warn about
+//! - `pages` shell completions and manual pages
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
 //! - `fence` that two runners past the lock do nothing twice
+//! - `sqlite_faults` what becomes of a SQLite file when others use it, the disk is full, or it is broken
 //! - `orphans` what a dead runner leaves at work on PostgreSQL
 //! - `commit` what becomes of a COMMIT without an answer
 //! - `ddl_locks` what becomes of a revision that does not get its locks
@@ -75,6 +77,7 @@ mod log;
 mod migrate;
 mod orphans;
 mod outcome;
+mod pages;
 mod pooler;
 mod postgres;
 mod prelaunch;
@@ -91,6 +94,7 @@ mod shape;
 mod signals;
 mod signs;
 mod sqlite;
+mod sqlite_faults;
 mod terminal;
 mod tidy;
 mod supervise;

@@ -93,7 +93,7 @@ fn holds(file: &str, mark: &str, table: &str) {
 /// All Rust files of this repository.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for directory in ["src", "tests", "benches", "examples"] {
+    for directory in ["src", "tests", "benches", "examples", "fuzz/targets"] {
         walk(&root().join(directory), &mut found);
     }
     assert!(found.len() > 50, "the files are somewhere else");

@@ -185,10 +185,13 @@ impl Parts {
     /// `[user[:password]@][host][:port][/database]`; gives the query that follows.
     ///
     /// The first `@` ends the password to SQLAlchemy, whatever stands before it. To libpq a `/`
-    /// before that `@` has already ended the host. A URL that the two read differently is refused.
+    /// before that `@` has already ended the host. A URL that the two read differently is refused,
+    /// and so is one where parameters seem to begin before the `@`: to both, half of a password in
+    /// them is the user and the other half the host, which are shown.
     fn read_authority<'a>(&mut self, rest: &'a str) -> Result<&'a str, DatabaseUrlError> {
         let (credentials, rest) = rest.split_once('@').unwrap_or(("", rest));
-        if credentials.contains('/') {
+        let parameters = credentials.split_once('?').is_some_and(|(_, rest)| rest.contains('='));
+        if credentials.contains('/') || parameters {
             return Err(DatabaseUrlError::Unclear);
         }
         let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
@@ -197,7 +200,10 @@ impl Parts {
 
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
-        if authority.contains('@') {
+        // In the name of a database, too: `u:p@ss/word@host` has a password that is not encoded, and
+        // `u@host/d&password=p` was to have a question mark.
+        let parameters = place.split_once('&').is_some_and(|(_, rest)| rest.contains('='));
+        if place.contains('@') || parameters {
             return Err(DatabaseUrlError::Unclear);
         }
         if authority.contains(',') {

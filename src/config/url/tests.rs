@@ -250,6 +250,10 @@ fn a_faulty_url_is_refused_without_showing_what_may_be_a_password() {
         "postgres://u:1/hunter2@h/d",
         "postgres://u:a@hunter2@h",
         "postgres://h/d?user=hunter2@x",
+        "postgres://u:p@h/hunter2@x/d",
+        "postgres://u@h/d&password=hunter2",
+        "postgres://h?user=u&password=hunter2@x",
+        "postgres://h:1?user=u&password=x@hunter2",
     ] {
         refused(
             text,

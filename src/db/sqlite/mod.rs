@@ -10,7 +10,8 @@
 //! future does not stop the thread that runs it.
 //!
 //! Foreign keys are off on the worker, for every revision: inside of a transaction the
-//! pragma does nothing, and `DROP TABLE` in a table rebuild would cascade.
+//! pragma does nothing, and `DROP TABLE` in a table rebuild would cascade. A script that runs
+//! outside of transactions may set it and others, so each begins with what is set anew.
 #![expect(clippy::disallowed_methods, reason = "this file is the edge to SQLite's files")]
 
 mod work;
@@ -39,14 +40,21 @@ use crate::config::url::SqliteUrl;
 /// How long SQLite itself waits for another process while we work; the callers repeat.
 const BUSY: Duration = Duration::from_millis(50);
 
-/// How long while we only look: dropping a look that waits costs nothing but its thread.
-const BUSY_LOOK: Duration = Duration::from_secs(5);
+/// How long in a look that is repeated. Shorter than the shortest try, so that what is heard is
+/// SQLite's `database is locked`, and not that there was no answer.
+const BUSY_TRY: Duration = Duration::from_millis(500);
+
+/// How long in a look that is not repeated, likewise shorter than what bounds it. Dropping a look
+/// that waits costs nothing but its thread.
+const BUSY_LOOK: Duration = Duration::from_secs(4);
 
 /// A file that looks.
 #[derive(Debug)]
 pub struct Session {
     path: PathBuf,
     runner: Runner,
+    /// How long SQLite waits for another process.
+    busy: Duration,
     /// None while there is no file.
     connection: Option<SqliteConnection>,
 }
@@ -54,16 +62,21 @@ pub struct Session {
 impl Session {
     pub(super) async fn connect(url: &SqliteUrl, runner: &Runner) -> Result<Self, DbError> {
         let path = resolved(&url.path);
-        let mut session = Self { path, runner: runner.clone(), connection: None };
+        let mut session = Self { path, runner: runner.clone(), busy: BUSY_TRY, connection: None };
         // The file is opened lazily by SQLite; only a read says whether it is a database.
         session.look().await?;
+        session.busy = BUSY_LOOK;
+        if let Some(connection) = &mut session.connection {
+            let patience = format!("pragma busy_timeout = {}", BUSY_LOOK.as_millis());
+            rows(connection, patience).await?;
+        }
         Ok(session)
     }
 
     /// A file that does not exist is an empty database, and stays absent.
     pub(super) async fn look(&mut self) -> Result<Observed, DbError> {
         if self.connection.is_none() && self.path.try_exists().unwrap_or(true) {
-            self.connection = Some(open(&self.path, false, BUSY_LOOK).await?);
+            self.connection = Some(open(&self.path, false, self.busy).await?);
         }
         match &mut self.connection {
             None => Ok(Observed::default()),
@@ -127,8 +140,8 @@ impl Queue {
     }
 
     pub(crate) async fn poll(&mut self) -> Result<(Observed, Option<Holder>), DbError> {
-        let mut session =
-            Session { path: self.path.clone(), runner: self.runner.clone(), connection: None };
+        let (path, runner) = (self.path.clone(), self.runner.clone());
+        let mut session = Session { path, runner, busy: BUSY_TRY, connection: None };
         let observed = session.look().await;
         session.close().await;
         let holder = if self.take()? { None } else { Some(self.holder()) };

@@ -35,6 +35,13 @@ const PROGRESS: i32 = 10_000;
 /// How long after a signal it is tried to write down how a statement ended.
 const ENDING: Duration = Duration::from_secs(1);
 
+/// What a script begins with, whatever the one before it has set. Above all no foreign keys: see
+/// above in [`super`].
+const SETTINGS: &str = "pragma foreign_keys = off; pragma ignore_check_constraints = off; \
+                        pragma legacy_alter_table = off; pragma query_only = off; \
+                        pragma recursive_triggers = off; pragma synchronous = full; \
+                        pragma writable_schema = off";
+
 /// The lock and the connection that works.
 #[derive(Debug)]
 pub struct Locked {
@@ -103,6 +110,7 @@ impl Locked {
 
     /// The timeout is PostgreSQL's: SQLite has one lock, and `LOCK_TIMEOUT` is the patience for it.
     pub(crate) async fn begin(&mut self, _ddl_lock_timeout: Duration) -> Result<(), WorkError> {
+        self.patiently(SETTINGS).await?;
         self.patiently("begin immediate").await?;
         if self.violations.is_none() {
             self.violations = Some(self.foreign_key_check().await?);
@@ -311,7 +319,9 @@ impl Locked {
         self.commit().await
     }
 
+    /// Read once, where a script without a transaction begins.
     pub(crate) async fn journal(&mut self, revision: &str) -> Result<Vec<Journalled>, WorkError> {
+        self.patiently(SETTINGS).await?;
         let query = bound(sql::journal("")).bind(revision.to_owned());
         let Self { worker, stop, terms, .. } = self;
         let work = async { query.fetch_all(worker).await.map_err(DbError::from_request) };

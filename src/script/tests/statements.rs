@@ -187,6 +187,7 @@ fn the_body_of_a_trigger_is_one_statement() {
         SQLITE,
         &[
             ("CREATE TABLE trigger(a); b", "CREATE TABLE trigger(a) | b"),
+            ("CREATE TRIGGER end; a; END; b", "CREATE TRIGGER end; a; END | b"),
             ("DROP TRIGGER t; SELECT 1; END; b", "DROP TRIGGER t | SELECT 1 | END | b"),
             ("CREATE FUNCTION f BEGIN ATOMIC a; END", "CREATE FUNCTION f BEGIN ATOMIC a | END"),
         ],

@@ -53,6 +53,7 @@
 //! | [`engine`], [`values`] | PostgreSQL or SQLite; truth words and durations |
 //! | [`db`] | both engines: connecting, looking, the lock, the work; all SQL of our own |
 //! | [`files`] | directories of scripts, and small files with values |
+//! | [`alembic`] | Alembic environments, read without Python |
 //! | [`signals`], [`child`] | what asks us to end; commands that run for a while |
 //! | [`report`], [`cli`] | log lines and last words; arguments and help |
 //! | [`signs`] | signs of life: the listener, the files, systemd |
@@ -121,6 +122,7 @@ pub mod values;
 // The edge.
 pub mod db;
 pub mod files;
+pub mod alembic;
 pub mod signals;
 pub mod child;
 pub mod progress;

@@ -5,7 +5,8 @@ use std::{fmt, path::PathBuf};
 /// The id of a revision.
 ///
 /// Any text that Alembic would accept: not empty, no white space, no comma, none of `@ - + :`
-/// (they belong to the target grammar), and not one of the words `head`, `heads`, `base`.
+/// (they belong to the target grammar), and not one of the words `head`, `heads`, `base`. Those of
+/// Alembic's own files may have blanks inside ([`RevisionId::of_alembic`]).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RevisionId(String);
 
@@ -47,6 +48,31 @@ impl RevisionId {
             return Err(RevisionIdError::Reserved { id: id.to_owned() });
         }
         Ok(Self(id.to_owned()))
+    }
+
+    /// Takes an id as it stands in a file of Alembic, which also allows blanks inside.
+    ///
+    /// What Alembic takes and nothing here could name again is refused: a comma, which separates
+    /// ids in the ledger, a blank at an end, and the words of the target grammar.
+    pub fn of_alembic(text: &str) -> Result<Self, RevisionIdError> {
+        let blank = |c: &char| c.is_whitespace() && *c != ' ';
+        let character = |character| RevisionIdError::Character { id: text.to_owned(), character };
+        if text.is_empty() {
+            return Err(RevisionIdError::Empty);
+        }
+        if let Some(found) = text.chars().find(blank) {
+            return Err(character(found));
+        }
+        if text.starts_with(' ') || text.ends_with(' ') {
+            return Err(character(' '));
+        }
+        // Whatever else is refused, is refused for an id without blanks too.
+        Self::new(&text.replace(' ', "_")).map(|_| Self(text.to_owned())).map_err(|error| {
+            match error {
+                RevisionIdError::Character { character: found, .. } => character(found),
+                error @ (RevisionIdError::Empty | RevisionIdError::Reserved { .. }) => error,
+            }
+        })
     }
 
     /// The id as text.

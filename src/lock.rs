@@ -95,7 +95,8 @@ pub async fn acquire(
                 info!(stage = %Stage::Lock, event = "locked", lock = queue.name(),
                       waited = spoken(pause.elapsed()), "has the lock");
                 // It changes nothing, and may have to wait: for a pooler, for an orphan.
-                let entered = signals.or(queue.enter()).await.map_err(LockError::Stopped)?;
+                let entered = signals.or(Box::pin(queue.enter())).await;
+                let entered = entered.map_err(LockError::Stopped)?;
                 let entered = entered.map_err(LockError::from)?;
                 return Ok(Turn::Ours(Box::new(entered)));
             }
@@ -186,7 +187,7 @@ impl From<WorkError> for LockError {
         match error {
             WorkError::Stopped { signal, .. } => Self::Stopped(signal),
             other @ (WorkError::Db(_)
-            | WorkError::LockLost(_)
+            | WorkError::LockLost { .. }
             | WorkError::Orphan { .. }
             | WorkError::ForeignKeys { .. }) => Self::Database(other),
         }

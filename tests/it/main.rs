@@ -32,6 +32,7 @@
 //! - `orphans` what a dead runner leaves at work on PostgreSQL
 //! - `commit` what becomes of a COMMIT without an answer
 //! - `ddl_locks` what becomes of a revision that does not get its locks
+//! - `limits` that timeouts which a role has as its defaults end no start
 //! - `pooler` what is different behind PgBouncer
 //! - `wait`, `tls` what is waited for, and what is told from it
 //! - `rights` what each mode may do with which rights
@@ -65,6 +66,7 @@ mod exec;
 mod ddl_locks;
 mod fence;
 mod gate;
+mod limits;
 mod orphans;
 mod outcome;
 mod pooler;

@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use super::literal;
+use super::{cell, goodbye, literal, rows};
 use crate::{
     config::url::{Host, PostgresUrl, SslMode},
     db::{DbError, Runner},
@@ -45,8 +45,43 @@ impl Address {
     }
 
     pub(super) async fn connect(&self, key: &str, role: &str) -> Result<PgConnection, DbError> {
+        self.connect_with(self.options(&self.application_name(key, role))).await
+    }
+
+    /// A session that works, without the limits that role or database have as their defaults: what
+    /// runs outside of a transaction cannot set them aside for itself.
+    ///
+    /// They are options of the connection, which `reset all` leaves in place. A pooler may refuse
+    /// them, and they are not asked for without need; what it lets through stays limited.
+    pub(super) async fn connect_worker(
+        &self,
+        key: &str,
+        version: u32,
+    ) -> Result<PgConnection, DbError> {
+        let mut worker = self.connect(key, "worker").await?;
+        let limits = limits(version);
+        let names: Vec<String> = limits.iter().map(|name| literal(name)).collect();
+        let limited = format!(
+            "select exists (select from pg_settings where reset_val <> '0' and name in ({}))",
+            names.join(", ")
+        );
+        let found = rows(&mut worker, limited).await?;
+        let limited: bool = found.first().map_or(Ok(false), |row| cell(row, 0))?;
+        if !limited {
+            return Ok(worker);
+        }
+        // Perhaps there may be no third one.
+        goodbye(worker).await;
+        let options = self.options(&self.application_name(key, "worker"));
+        let options = options.options(limits.iter().map(|name| (name, "0")));
+        match self.connect_with(options).await {
+            Ok(worker) => Ok(worker),
+            Err(_) => self.connect(key, "worker").await,
+        }
+    }
+
+    async fn connect_with(&self, options: PgConnectOptions) -> Result<PgConnection, DbError> {
         self.check_files()?;
-        let options = self.options(&self.application_name(key, role));
         match &self.url.host {
             Host::UnixSocket(directory) => {
                 let path = directory.join(format!(".s.PGSQL.{}", self.url.port));
@@ -157,6 +192,19 @@ impl Address {
         }
         options
     }
+}
+
+/// What may end a session or its statement by the clock; 0 is never.
+fn limits(version: u32) -> Vec<&'static str> {
+    let mut limits =
+        vec!["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+    if version >= 140_000 {
+        limits.push("idle_session_timeout");
+    }
+    if version >= 170_000 {
+        limits.push("transaction_timeout");
+    }
+    limits
 }
 
 async fn connect_to(

@@ -5,7 +5,8 @@ use std::{future::Future, time::Duration};
 
 use super::{
     Address, goodbye,
-    lock::{self, Keeper, Key},
+    keeper::{self, Keeper},
+    lock::Key,
     run,
 };
 use crate::{
@@ -62,7 +63,7 @@ pub(super) async fn guarded<T>(
     };
     Err(match reason {
         Reason::Signal(signal) => WorkError::Stopped { signal, outcome },
-        Reason::LockLost(why) => WorkError::LockLost(why),
+        Reason::LockLost(why) => WorkError::LockLost { why, outcome },
     })
 }
 
@@ -72,10 +73,10 @@ async fn cancel(address: &Address, key: Key, keeper: &Keeper) {
         return;
     }
     // Without a keeper a new connection does it, if there is one to be had.
-    let workers = address.sessions_of(&key.short(), "worker");
+    let workers = key.worker(address);
     let anew = async {
         if let Ok(mut connection) = address.connect(&key.short(), "cancel").await {
-            let _ = run(&mut connection, lock::cancel(&workers)).await;
+            let _ = run(&mut connection, keeper::cancel(&workers)).await;
             goodbye(connection).await;
         }
     };

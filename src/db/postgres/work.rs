@@ -12,15 +12,12 @@ use sqlx::{
 };
 
 use super::{
-    Address, Facts, KEEPALIVES, cell, client_check, facts, goodbye,
-    guard::guarded,
-    literal,
-    lock::{Keeper, Key},
-    observe, quoted, rows, run,
+    Address, Facts, UNTIMED, cell, client_check, facts, goodbye, guard::guarded, keepalives,
+    keeper::Keeper, literal, lock::Key, observe, quoted, rows, run, watch::Watch,
 };
 use crate::db::{
-    DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL, Terms,
-    WorkError, sql,
+    Blocker, DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL,
+    Terms, WorkError, sql,
 };
 
 /// How long it may take to write down how a statement ended; the second, after a signal.
@@ -42,6 +39,7 @@ pub struct Locked {
     pub(super) key: Key,
     keeper: Keeper,
     pub(super) worker: PgConnection,
+    watch: Watch,
 }
 
 /// A statement with its parameters; only inside a transaction, and never kept by a name.
@@ -60,11 +58,11 @@ impl Locked {
         keeper: Keeper,
         worker: PgConnection,
     ) -> Self {
-        Self { address, facts, terms, key, keeper, worker }
+        Self { address, facts, terms, key, keeper, worker, watch: Watch::default() }
     }
 
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
-        let Self { address, facts, key, terms, keeper, worker } = self;
+        let Self { address, facts, key, terms, keeper, worker, .. } = self;
         let look = async {
             if !facts.tables.complete() {
                 *facts = super::facts(worker).await?;
@@ -77,7 +75,8 @@ impl Locked {
     pub(crate) async fn create_tables(&mut self) -> Result<(), WorkError> {
         // `if not exists` asks for the right to create even where it creates nothing.
         if !self.facts.tables.complete() {
-            self.execute(&sql::create_on_postgres(&self.facts.prefix())).await?;
+            let create = sql::create_on_postgres(&self.facts.prefix());
+            self.execute(&format!("{UNTIMED}set local lock_timeout = 0; {create}")).await?;
             let Self { address, key, terms, keeper, worker, .. } = self;
             self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
         }
@@ -86,20 +85,23 @@ impl Locked {
 
     pub(crate) async fn begin(&mut self, ddl_lock_timeout: Duration) -> Result<(), WorkError> {
         let begin = format!(
-            "begin isolation level read committed read write; {}; set local lock_timeout = {}",
-            self.settings(),
-            // 0 would be no bound at all; the setting is a number of 31 bits.
-            ddl_lock_timeout.as_millis().clamp(1, 0x7fff_ffff),
+            "begin isolation level read committed read write; {}; {}; discard temp",
+            self.settings(ddl_lock_timeout),
+            self.key.leave_mark(&self.address),
         );
-        self.execute(&begin).await
+        self.execute(&begin).await?;
+        self.watch.begins(ddl_lock_timeout);
+        Ok(())
     }
 
     /// What each transaction of ours sets for itself: no timeouts but our own.
-    fn settings(&self) -> String {
+    fn settings(&self, lock_timeout: Duration) -> String {
         format!(
-            "{}{KEEPALIVES}set local statement_timeout = 0; \
-             set local idle_in_transaction_session_timeout = 0{}",
+            "{}{}{UNTIMED}set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0{}",
             client_check(self.facts.version),
+            keepalives(self.facts.version),
+            // 0 would be no bound at all; the setting is a number of 31 bits.
+            lock_timeout.as_millis().clamp(1, 0x7fff_ffff),
             if self.facts.version >= 170_000 { "; set local transaction_timeout = 0" } else { "" },
         )
     }
@@ -130,9 +132,45 @@ impl Locked {
     }
 
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
-        let Self { address, key, terms, keeper, worker, .. } = self;
-        let work = run(worker, sql.to_owned());
-        guarded(address, *key, terms, keeper, work).await
+        let Self { address, key, terms, keeper, worker, watch, .. } = self;
+        let work = watch.beside(address, *key, run(worker, sql.to_owned()));
+        match guarded(address, *key, terms, keeper, work).await {
+            // In a transaction there is no limit but our own.
+            Err(WorkError::Db(error)) if watch.lock_timeout().is_none() => {
+                Err(self.explained(error).await.into())
+            }
+            done => done,
+        }
+    }
+
+    /// An error with its reason, if that is a limit that role or database impose.
+    async fn explained(&mut self, error: DbError) -> DbError {
+        let Some(setting) = error.limit() else { return error };
+        let query = format!(
+            "select reset_val::bigint from pg_settings where name = {} and reset_val <> '0'",
+            literal(setting)
+        );
+        let ask = async {
+            if let Ok(found) = rows(&mut self.worker, query.clone()).await {
+                return Ok(found);
+            }
+            // Some limits end the session, too.
+            let mut connection = self.address.connect(&self.key.short(), "look").await?;
+            let found = rows(&mut connection, query).await;
+            goodbye(connection).await;
+            found
+        };
+        let asked = Box::pin(tokio::time::timeout(HURRIED, ask)).await;
+        let found = asked.ok().and_then(Result::ok).unwrap_or_default();
+        match found.first().map(|row| cell::<i64>(row, 0)) {
+            Some(Ok(limit)) => DbError::Imposed {
+                setting,
+                limit: Duration::from_millis(limit.unsigned_abs()),
+                role: self.address.url.user.clone(),
+                source: Box::new(error),
+            },
+            Some(Err(_)) | None => error,
+        }
     }
 
     /// The rows of a query by the simple protocol.
@@ -142,9 +180,9 @@ impl Locked {
     }
 
     async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
-        let Self { address, key, terms, keeper, worker, .. } = self;
+        let Self { address, key, terms, keeper, worker, watch, .. } = self;
         let work = async { query.execute(worker).await.map(drop).map_err(DbError::from_request) };
-        guarded(address, *key, terms, keeper, work).await
+        guarded(address, *key, terms, keeper, watch.beside(address, *key, work)).await
     }
 
     /// Puts back what a script may have changed for its session: its role may not write the
@@ -165,8 +203,10 @@ impl Locked {
 
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
         self.reset().await?;
-        // It has put back what this transaction had set, too, and the commit is still to come.
-        self.execute(&self.settings()).await?;
+        // It has put back what this transaction had set, too, and the commit is still to come,
+        // with all that was deferred to it.
+        let lock_timeout = self.watch.lock_timeout().unwrap_or(self.terms.lock_timeout);
+        self.execute(&self.settings(lock_timeout)).await?;
         let prefix = self.facts.prefix();
         let time = bound(sql::time_ledger(&prefix))
             .bind(entry.subject.clone())
@@ -188,20 +228,43 @@ impl Locked {
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), WorkError> {
-        match self.execute("commit").await {
-            // The signal came too late. Whoever goes on notices it with the next statement.
-            Err(WorkError::Stopped { outcome: Outcome::Done, .. }) => Ok(()),
+        let committed = self.execute("commit").await;
+        self.watch.ends();
+        match committed {
+            // The signal came too late, or the loss of the lock. Whoever goes on notices it with
+            // the next statement.
+            Err(
+                WorkError::Stopped { outcome: Outcome::Done, .. }
+                | WorkError::LockLost { outcome: Outcome::Done, .. },
+            ) => Ok(()),
             committed => committed,
         }
     }
 
+    pub(crate) fn blocker(&self) -> Option<&Blocker> {
+        self.watch.seen()
+    }
+
     pub(crate) async fn rollback(&mut self) {
+        self.watch.ends();
         // A connection that does not answer is gone, and its transaction with it.
         let _ = tokio::time::timeout(ROLLBACK, run(&mut self.worker, "rollback".to_owned())).await;
     }
 
     pub(crate) async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
-        let workers = self.address.sessions_of(&self.key.short(), "worker");
+        let evidence = format!(
+            "select count(*) from {}{} where revision = {}",
+            self.facts.prefix(),
+            sql::LEDGER,
+            literal(revision),
+        );
+        self.settled(&evidence).await
+    }
+
+    /// Connects a new worker once the old one is gone, and gives whether what it was asked to
+    /// commit is there: the `evidence` is a query for how often.
+    async fn settled(&mut self, evidence: &str) -> Result<bool, WorkError> {
+        let worker = self.key.worker(&self.address);
         let mut pause = crate::pause::Pause::new(
             Duration::from_millis(100),
             Duration::from_secs(2),
@@ -211,13 +274,10 @@ impl Locked {
             let asked = async {
                 let mut connection = self.address.connect(&self.key.short(), "settle").await?;
                 let query = format!(
-                    "select count(*), (select count(*) from {}{} where revision = {}) \
-                     from pg_stat_activity a where {workers} and exists (\
+                    "select count(*), ({evidence}) \
+                     from pg_stat_activity a where {worker} and exists (\
                        select from pg_locks l where l.pid = a.pid \
                        and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')",
-                    self.facts.prefix(),
-                    sql::LEDGER,
-                    literal(revision),
                 );
                 let found = rows(&mut connection, query).await?;
                 goodbye(connection).await;
@@ -227,7 +287,8 @@ impl Locked {
                     return Ok(None);
                 }
                 // The old connection is of no use for what comes next.
-                let worker = self.address.connect(&self.key.short(), "worker").await?;
+                let (key, version) = (self.key.short(), self.facts.version);
+                let worker = self.address.connect_worker(&key, version).await?;
                 Ok::<_, DbError>(Some((recorded > 0, worker)))
             };
             // Two connections: too much to keep in each future around this one.
@@ -273,17 +334,42 @@ impl Locked {
         expected: &BTreeSet<String>,
     ) -> Result<Start, WorkError> {
         self.begin(self.terms.lock_timeout).await?;
-        let insert = bound(sql::journal_started(&self.facts.prefix()))
+        // Of two that write the same line it tells ours.
+        let when = "to_char(started_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
+        let prefix = self.facts.prefix();
+        let insert = bound(format!("{} returning {when}", sql::journal_started(&prefix)))
             .bind(revision.to_owned())
             .bind(line.statement)
             .bind(line.checksum.clone());
-        let start = match self.bound(insert).await {
+        let Self { address, key, terms, keeper, worker, watch, .. } = self;
+        let insert = async {
+            let row = insert.fetch_one(worker).await.map_err(DbError::from_request)?;
+            cell::<String>(&row, 0)
+        };
+        let insert = watch.beside(address, *key, insert);
+        let start = match guarded(address, *key, terms, keeper, insert).await {
             // Behind another's row that goes with its commit, the ledger is read anew.
-            Ok(()) if self.recorded().await? == *expected => {
-                self.commit().await?;
-                return Ok(Start::Ours);
+            Ok(at) if self.recorded().await? == *expected => {
+                let unanswered = match self.commit().await {
+                    Err(WorkError::Db(error)) if error.is_unanswered() => error,
+                    committed => return committed.map(|()| Start::Ours),
+                };
+                let evidence = format!(
+                    "select count(*) from {prefix}{} where revision = {} and statement = {} \
+                     and {when} = {}",
+                    sql::JOURNAL,
+                    literal(revision),
+                    line.statement,
+                    literal(&at),
+                );
+                // What is not written down has not begun, and may begin another time.
+                return if self.settled(&evidence).await? {
+                    Ok(Start::Ours)
+                } else {
+                    Err(unanswered.into())
+                };
             }
-            Ok(()) => Start::Overtaken,
+            Ok(_) => Start::Overtaken,
             Err(error) if error.is_duplicate() => Start::Anothers,
             Err(error) => return Err(error),
         };
@@ -292,6 +378,8 @@ impl Locked {
     }
 
     /// One request that no signal breaks off: it is how an interrupted statement is written down.
+    ///
+    /// It may be repeated, and is where the connection broke: what is known must not be forgotten.
     pub(crate) async fn ended(
         &mut self,
         revision: &str,
@@ -305,11 +393,24 @@ impl Locked {
             sql::journal_undone(&prefix)
         };
         let sql = sql.replace("$1", &literal(revision)).replace("$2", &statement.to_string());
+        match self.note(&sql).await {
+            Err(error) if error.is_unanswered() && self.terms.signals.noticed().is_none() => {
+                self.settled("select 0").await?;
+                Ok(self.note(&sql).await?)
+            }
+            noted => Ok(noted?),
+        }
+    }
+
+    async fn note(&mut self, sql: &str) -> Result<(), DbError> {
+        // The statement may have given the session another name, under which nobody finds it.
+        let name = self.address.application_name(&self.key.short(), "worker");
+        let sql = format!("{UNTIMED}{sql}; set application_name = {}", literal(&name));
         // Without a signal nobody is in a hurry, and a pooler may have others in front of us.
         let longest = if self.terms.signals.noticed().is_some() { HURRIED } else { NOTE };
         match tokio::time::timeout(longest, run(&mut self.worker, sql)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(DbError::Slow(longest).into()),
+            Ok(answer) => answer,
+            Err(_) => Err(DbError::Slow(longest)),
         }
     }
 
@@ -373,12 +474,12 @@ impl Locked {
         tokio::select! {
             biased;
             done = work => Ok(done),
-            why = self.keeper.lost() => Err(WorkError::LockLost(why)),
+            why = self.keeper.lost() => Err(WorkError::lock_lost(why)),
         }
     }
 
     pub(crate) async fn release(self) {
-        tokio::join!(goodbye(self.worker), self.keeper.release());
+        tokio::join!(goodbye(self.worker), self.watch.close(), self.keeper.release());
     }
 }
 

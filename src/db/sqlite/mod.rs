@@ -177,7 +177,7 @@ impl Queue {
 
     pub(crate) async fn enter(self) -> Result<Locked, WorkError> {
         let Some(lock) = self.lock else {
-            return Err(WorkError::LockLost("it was never taken".to_owned()));
+            return Err(WorkError::lock_lost("it was never taken".to_owned()));
         };
         let worker = open(&self.path, true, BUSY).await?;
         Ok(Locked::new(self.runner, self.terms, lock, worker).await?)

@@ -15,8 +15,9 @@ use crate::{
     stage::Stage,
 };
 
-/// The first pause between polls, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The first pause between polls, and the longest, to which jitter may add a half: whoever waits has
+/// the lock, and the work, within two seconds after its holder has died.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
 /// How long a poll may take; a server that has gone silent must not make us miss the deadline.
 const POLL: Duration = Duration::from_secs(5);

@@ -288,7 +288,7 @@ impl DbError {
     fn from_any(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(told) => {
-                let message = told.message().to_owned();
+                let message = cut(told.message());
                 if let Some(told) = told.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
                     let position = match told.position() {
                         Some(sqlx::postgres::PgErrorPosition::Original(at)) => Some(at),
@@ -306,6 +306,13 @@ impl DbError {
             other => Self::Other(Box::new(other)),
         }
     }
+}
+
+/// A message that may have any length, for a line that people read.
+fn cut(message: &str) -> String {
+    const LONGEST: usize = 1000;
+    let end = message.floor_char_boundary(LONGEST);
+    if end == message.len() { message.to_owned() } else { format!("{}…", &message[..end]) }
 }
 
 /// Why work under the lock ended.

@@ -33,6 +33,7 @@
 //! - `commit` what becomes of a COMMIT without an answer
 //! - `ddl_locks` what becomes of a revision that does not get its locks
 //! - `limits` that timeouts which a role has as its defaults end no start
+//! - `misbehaving` what scripts do to their session, and to us, and cannot
 //! - `pooler` what is different behind PgBouncer
 //! - `wait`, `tls` what is waited for, and what is told from it
 //! - `rights` what each mode may do with which rights
@@ -67,6 +68,7 @@ mod ddl_locks;
 mod fence;
 mod gate;
 mod limits;
+mod misbehaving;
 mod orphans;
 mod outcome;
 mod pooler;

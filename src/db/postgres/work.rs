@@ -16,8 +16,8 @@ use super::{
     keeper::Keeper, literal, lock::Key, observe, quoted, rows, run, watch::Watch,
 };
 use crate::db::{
-    Blocker, DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL,
-    Terms, WorkError, sql,
+    Blocker, Class, DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start,
+    TOOL, Terms, WorkError, sql,
 };
 
 /// How long it may take to write down how a statement ended; the second, after a signal.
@@ -253,7 +253,7 @@ impl Locked {
 
     pub(crate) async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
         let evidence = format!(
-            "select count(*) from {}{} where revision = {}",
+            "exists (select from {}{} where revision = {})",
             self.facts.prefix(),
             sql::LEDGER,
             literal(revision),
@@ -262,7 +262,7 @@ impl Locked {
     }
 
     /// Connects a new worker once the old one is gone, and gives whether what it was asked to
-    /// commit is there: the `evidence` is a query for how often.
+    /// commit is there, which is what `evidence` asks: an expression.
     async fn settled(&mut self, evidence: &str) -> Result<bool, WorkError> {
         let worker = self.key.worker(&self.address);
         let mut pause = crate::pause::Pause::new(
@@ -274,7 +274,7 @@ impl Locked {
             let asked = async {
                 let mut connection = self.address.connect(&self.key.short(), "settle").await?;
                 let query = format!(
-                    "select count(*), ({evidence}) \
+                    "select count(*), {evidence} \
                      from pg_stat_activity a where {worker} and exists (\
                        select from pg_locks l where l.pid = a.pid \
                        and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')",
@@ -282,14 +282,14 @@ impl Locked {
                 let found = rows(&mut connection, query).await?;
                 goodbye(connection).await;
                 let row = found.first().ok_or_else(|| DbError::Ledger("no answer".to_owned()))?;
-                let (at_work, recorded): (i64, i64) = (cell(row, 0)?, cell(row, 1)?);
+                let (at_work, recorded): (i64, bool) = (cell(row, 0)?, cell(row, 1)?);
                 if at_work > 0 {
                     return Ok(None);
                 }
                 // The old connection is of no use for what comes next.
                 let (key, version) = (self.key.short(), self.facts.version);
                 let worker = self.address.connect_worker(&key, version).await?;
-                Ok::<_, DbError>(Some((recorded > 0, worker)))
+                Ok::<_, DbError>(Some((recorded, worker)))
             };
             // Two connections: too much to keep in each future around this one.
             let asked = Box::pin(tokio::time::timeout(SETTLE, asked));
@@ -300,6 +300,7 @@ impl Locked {
                     return Ok(recorded);
                 }
                 Ok(Ok(None)) => DbError::Slow(pause.elapsed()),
+                Ok(Err(error)) if error.class() == Class::Permanent => return Err(error.into()),
                 Ok(Err(error)) => error,
                 Err(_) => DbError::Slow(SETTLE),
             };
@@ -355,8 +356,8 @@ impl Locked {
                     committed => return committed.map(|()| Start::Ours),
                 };
                 let evidence = format!(
-                    "select count(*) from {prefix}{} where revision = {} and statement = {} \
-                     and {when} = {}",
+                    "exists (select from {prefix}{} where revision = {} and statement = {} \
+                     and {when} = {})",
                     sql::JOURNAL,
                     literal(revision),
                     line.statement,
@@ -395,7 +396,7 @@ impl Locked {
         let sql = sql.replace("$1", &literal(revision)).replace("$2", &statement.to_string());
         match self.note(&sql).await {
             Err(error) if error.is_unanswered() && self.terms.signals.noticed().is_none() => {
-                self.settled("select 0").await?;
+                self.settled("false").await?;
                 Ok(self.note(&sql).await?)
             }
             noted => Ok(noted?),

@@ -170,6 +170,11 @@ impl DbError {
         }
     }
 
+    /// Whether somebody has cancelled the statement, or ended its session.
+    pub(crate) fn was_ended(&self) -> bool {
+        matches!(self.sqlstate(), "57014" | "57P01")
+    }
+
     /// Whether a row with the same key is there already.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {

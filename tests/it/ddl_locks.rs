@@ -39,7 +39,7 @@ fn a_revision_gives_way_until_the_lock_is_free() {
         let database = Postgres::create();
         let (mut other, start) = contested(&database, "");
         let url = if pooled { database.pgbouncer_url() } else { database.url() };
-        let start = start.env("DATABASE_URL", url).env("DDL_LOCK_TIMEOUT", "100ms");
+        let start = start.env("DATABASE_URL", url).env("DDL_LOCK_TIMEOUT", "1s");
         let runner = start.spawn();
         runner.wait_for_nth("gave way to a lock", 2);
         other.execute("commit");
@@ -58,10 +58,10 @@ fn a_revision_gives_way_until_the_lock_is_free() {
 fn patience_ends_with_the_lock_timeout() {
     let database = Postgres::create();
     let (_other, start) = contested(&database, "");
-    let start = start.env("DDL_LOCK_TIMEOUT", "100ms").env("LOCK_TIMEOUT", "1s");
+    let start = start.env("DDL_LOCK_TIMEOUT", "1s").env("LOCK_TIMEOUT", "1500ms");
     let began = Instant::now();
     start.run().assert_status(14).assert_stdout("").assert_last_words(&format!(
-        "prelaunch: exit 14 in apply: revision `a000` did not get its locks in … tries within 1s, \
+        "prelaunch: exit 14 in apply: revision `a000` did not get its locks in … tries within 1.5s, \
          the last time at migrations/a000.sql:5:3, blocked by {WRITER}; it was rolled back; end \
          what blocks it, or raise DDL_LOCK_TIMEOUT or LOCK_TIMEOUT: canceling statement due to \
          lock timeout (SQLSTATE 55P03)",
@@ -128,7 +128,7 @@ fn a_blocker_is_named_without_its_constants() {
         let (mut other, start) = contested(&database, "");
         other.execute("rollback; insert into contested values (1); begin");
         other.execute(&format!("set application_name = 'the application'; {statement}"));
-        let start = start.env("DDL_LOCK_TIMEOUT", "400ms").env("LOCK_TIMEOUT", "0");
+        let start = start.env("DDL_LOCK_TIMEOUT", "2s").env("LOCK_TIMEOUT", "0");
         start.run().assert_status(14).assert_said(&format!(
             ", blocked by pid PID, `the application` of role `ROLE`, idle in transaction since …, \
              having run `{shown}`; it was rolled back",
@@ -145,7 +145,7 @@ fn the_oldest_of_several_blockers_is_named() {
     next.execute("set application_name = 'next'; begin; select a from contested");
     let mut last = database.session();
     last.execute("set application_name = 'last'; begin; select a from contested");
-    let start = start.env("DDL_LOCK_TIMEOUT", "400ms").env("LOCK_TIMEOUT", "0");
+    let start = start.env("DDL_LOCK_TIMEOUT", "2s").env("LOCK_TIMEOUT", "0");
     start
         .run()
         .assert_status(14)
@@ -159,7 +159,7 @@ fn without_a_third_session_nobody_is_named() {
     let (mut other, start) = contested(&database, "");
     // The other one's session, the keeper's, the worker's.
     database.administer(&format!("alter role {} connection limit 3", database.role()));
-    let runner = start.env("DDL_LOCK_TIMEOUT", "400ms").spawn();
+    let runner = start.env("DDL_LOCK_TIMEOUT", "2s").spawn();
     runner.wait_for("gave way to a lock");
     other.execute("commit");
     let outcome = runner.wait();
@@ -181,7 +181,7 @@ fn a_commit_that_gives_way_is_tried_again_whole() {
     other.execute("begin; insert into contested values (1)");
     let start = Prelaunch::on(&database)
         .env("AUTO_MIGRATION", "true")
-        .env("DDL_LOCK_TIMEOUT", "400ms")
+        .env("DDL_LOCK_TIMEOUT", "2s")
         .revision("a000", "", "insert into effects values (1);")
         .server(&["echo", "the server runs"]);
     start.clone().env("LOCK_TIMEOUT", "0").run().assert_status(14).assert_last_words(&format!(

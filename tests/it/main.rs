@@ -35,6 +35,7 @@
 //! - `limits` that timeouts which a role has as its defaults end no start
 //! - `misbehaving` what scripts do to their session, and to us, and cannot
 //! - `pooler` what is different behind PgBouncer
+//! - `replicas` that many start at once
 //! - `wait`, `tls` what is waited for, and what is told from it
 //! - `rights` what each mode may do with which rights
 //! - `exec` becoming the server: everything as it was found, or a shell's exit code
@@ -78,6 +79,7 @@ mod process;
 mod revision;
 mod run_as;
 mod proxy;
+mod replicas;
 mod rights;
 mod running;
 mod scenario;

@@ -261,6 +261,29 @@ fn an_orphan_that_survives_its_cancellation_is_ended() {
     start.run().assert_status(0).assert_said(CANCELS);
 }
 
+/// As one whose machine is gone: its connections are open, and nothing comes from there.
+#[test]
+fn a_runner_that_stands_still_loses_its_lock() {
+    for pooled in [false, true] {
+        let database = Postgres::create();
+        let start = sleeping(&database, "").env("LOCK_BEAT", "100ms");
+        let url = if pooled { database.pgbouncer_url() } else { database.url() };
+        let start = start.env("DATABASE_URL", url);
+        let still = start.spawn();
+        sleeper(&database);
+        still.signal(Signal::SIGSTOP);
+        database.query("update patience set amount = 0");
+        let began = Instant::now();
+        let outcome = start.run();
+        assert!(began.elapsed().as_secs() < 10, "it took {:?}", began.elapsed());
+        outcome.assert_status(0).assert_said(CANCELS).assert_stdout("the server runs");
+        still.signal(Signal::SIGCONT);
+        still.wait().assert_status(11).assert_stdout("");
+        assert_eq!(database.upgrades(), ["a000"]);
+        assert_eq!(database.query("select workers from beside"), "0");
+    }
+}
+
 /// Who waits in the queue takes over at once, and so does who comes only then.
 #[test]
 fn a_successor_is_at_work_two_seconds_after_a_kill() {

@@ -65,7 +65,11 @@ impl Address {
             "select exists (select from pg_settings where reset_val <> '0' and name in ({}))",
             names.join(", ")
         );
-        let found = rows(&mut worker, limited).await?;
+        let found = match rows(&mut worker, limited).await {
+            // It is the pooler itself that let us in.
+            Err(error) if error.is_pooler_full() => return Err(DbError::Pooler(Box::new(error))),
+            found => found?,
+        };
         let limited: bool = found.first().map_or(Ok(false), |row| cell(row, 0))?;
         if !limited {
             return Ok(worker);

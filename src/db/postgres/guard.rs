@@ -40,7 +40,7 @@ pub(super) async fn guarded<T>(
     tokio::pin!(work);
     let reason = tokio::select! {
         biased;
-        done = &mut work => return done.map_err(WorkError::Db),
+        done = &mut work => return ended(keeper, done).await,
         signal = terms.signals.raised() => Reason::Signal(signal),
         why = keeper.lost() => Reason::LockLost(why),
     };
@@ -65,6 +65,19 @@ pub(super) async fn guarded<T>(
         Reason::Signal(signal) => WorkError::Stopped { signal, outcome },
         Reason::LockLost(why) => WorkError::LockLost { why, outcome },
     })
+}
+
+/// A statement that has ended by itself. If somebody else ended it, it may have been our successor.
+async fn ended<T>(keeper: &Keeper, done: Result<T, DbError>) -> Result<T, WorkError> {
+    let error = match done {
+        Err(error) if error.was_ended() => error,
+        done => return done.map_err(WorkError::Db),
+    };
+    let outcome = if error.is_unanswered() { Outcome::Open } else { Outcome::Undone };
+    match tokio::time::timeout(REACH, keeper.beats()).await {
+        Ok(Err(why)) => Err(WorkError::LockLost { why, outcome }),
+        Ok(Ok(())) | Err(_) => Err(error.into()),
+    }
 }
 
 /// Has the server cancel what the worker runs, if it can be reached.

@@ -22,6 +22,8 @@ const RELEASE: Duration = Duration::from_millis(200);
 enum Request {
     /// Cancel what the worker runs.
     Cancel(oneshot::Sender<()>),
+    /// See now whether the lock is held.
+    Beat(oneshot::Sender<()>),
     /// Give the lock back.
     Release(oneshot::Sender<()>),
 }
@@ -55,6 +57,15 @@ impl Keeper {
             Ok(why) => why.clone().unwrap_or_default(),
             Err(_) => "its connection has ended".to_owned(),
         }
+    }
+
+    /// Sees now whether the lock is held, and says why it is not.
+    pub(super) async fn beats(&self) -> Result<(), String> {
+        let (done, answer) = oneshot::channel();
+        if self.requests.send(Request::Beat(done)).await.is_ok() && answer.await.is_ok() {
+            return Ok(());
+        }
+        Err(self.lost().await)
     }
 
     /// Has the server cancel what the worker runs; true if the request got through.
@@ -94,6 +105,13 @@ async fn keep(
                         let _ = done.send(());
                     }
                 }
+                Some(Request::Beat(done)) => match alive(&mut connection).await {
+                    Ok(()) => _ = done.send(()),
+                    Err(why) => {
+                        let _ = lost.send(Some(why));
+                        return;
+                    }
+                },
                 Some(Request::Release(done)) => {
                     let _ = run(&mut connection, "rollback".to_owned()).await;
                     goodbye(connection).await;
@@ -103,15 +121,21 @@ async fn keep(
                 None => return,
             },
             () = tokio::time::sleep(beat) => {
-                let why = match tokio::time::timeout(BEAT_ANSWER, connection.ping()).await {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => "its connection does not answer".to_owned(),
-                };
-                let _ = lost.send(Some(why));
-                return;
+                if let Err(why) = alive(&mut connection).await {
+                    let _ = lost.send(Some(why));
+                    return;
+                }
             }
         }
+    }
+}
+
+/// The beat: a bare Sync, which takes no snapshot.
+async fn alive(connection: &mut PgConnection) -> Result<(), String> {
+    match tokio::time::timeout(BEAT_ANSWER, connection.ping()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("its connection does not answer".to_owned()),
     }
 }
 

@@ -26,6 +26,12 @@ use crate::{
 /// How long one try to connect the worker may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How many beats may be missed before the server takes the lock away, and how long that is at least
+/// and at most: numbers there have 31 bits.
+const BEATS: u32 = 30;
+const LEASE: Duration = Duration::from_secs(5);
+const FOREVER: Duration = Duration::from_millis(0x7fff_ffff);
+
 /// How long an orphan may take to end after it was cancelled, before it is terminated.
 const CANCELLED: Duration = Duration::from_secs(1);
 
@@ -133,12 +139,16 @@ impl Key {
     /// that a ROLLBACK would take. `BEGIN` at the end turns the same transaction into one that
     /// stays open. The isolation level comes first: a role may have another default, and
     /// anything above READ COMMITTED would keep a snapshot.
-    fn take(self, version: u32) -> String {
+    ///
+    /// The keeper's beat starts its idle time anew. Behind a pooler nothing else tells the
+    /// server that a client is gone without a goodbye.
+    fn take(self, version: u32, beat: Duration) -> String {
+        let lease = beat.saturating_mul(BEATS).clamp(LEASE, FOREVER).as_millis();
         let transaction_timeout =
             if version >= 170_000 { "set local transaction_timeout = 0; " } else { "" };
         format!(
             "set transaction isolation level read committed; \
-             set local idle_in_transaction_session_timeout = 0; {transaction_timeout}\
+             set local idle_in_transaction_session_timeout = {lease}; {transaction_timeout}\
              {UNTIMED}{}\
              select case when pg_try_advisory_xact_lock({}) then 1 else \
                cast('prelaunch: another runner was faster to the lock, '\
@@ -205,11 +215,12 @@ impl Queue {
     /// See [`crate::db::Queue::take`].
     pub(crate) async fn take(&mut self) -> Result<bool, DbError> {
         let mut connection = self.connected().await?;
-        let taken = match run(&mut connection, self.key.take(self.facts.version)).await {
-            Ok(()) => true,
-            Err(DbError::Server { sqlstate, .. }) if sqlstate == NOT_AN_INTEGER => false,
-            Err(error) => return Err(error),
-        };
+        let taken =
+            match run(&mut connection, self.key.take(self.facts.version, self.terms.beat)).await {
+                Ok(()) => true,
+                Err(DbError::Server { sqlstate, .. }) if sqlstate == NOT_AN_INTEGER => false,
+                Err(error) => return Err(error),
+            };
         self.connection = Some(connection);
         Ok(taken)
     }
@@ -275,6 +286,7 @@ async fn connect_worker(
             why = keeper.lost() => return Err(WorkError::lock_lost(why)),
             connected = connected => match connected {
                 Ok(worker) => return Ok(worker),
+                Err(error @ DbError::Pooler(_)) => return Err(error.into()),
                 Err(error) if error.is_pooler_full() => DbError::Pooler(Box::new(error)),
                 Err(error) => error,
             },

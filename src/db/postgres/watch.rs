@@ -24,6 +24,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     connection: Option<PgConnection>,
+    /// Whether one is not to be had. Once is enough: the server may write each refusal down.
+    refused: bool,
     /// How long statements wait for locks; only set inside of a transaction.
     lock_timeout: Option<Duration>,
     seen: Option<Blocker>,
@@ -62,28 +64,37 @@ impl Watch {
         let every = (lock_timeout / 4).clamp(EVERY.0, EVERY.1);
         // On the heap: a connection is large, and this is around every statement.
         let looks = Box::pin(self.look(address, key, every));
-        tokio::select! {
+        let done = tokio::select! {
             biased;
             done = work => done,
             never = looks => match never {},
+        };
+        if self.seen.is_none() && done.as_ref().is_err_and(DbError::gave_way) {
+            // There was no time to connect. The next try is seen from its beginning.
+            let connection = Box::pin(self.connected(address, key)).await;
+            self.connection = connection;
         }
+        done
+    }
+
+    /// The session, if there is one to be had. It is taken, so that one whose answer nobody waits
+    /// for any more is not used again.
+    async fn connected(&mut self, address: &Address, key: Key) -> Option<PgConnection> {
+        if self.refused || self.connection.is_some() {
+            return self.connection.take();
+        }
+        let connected = timeout(ANSWER, address.connect(&key.short(), "watch")).await;
+        self.refused = !matches!(connected, Ok(Ok(_)));
+        connected.ok()?.ok()
     }
 
     async fn look(&mut self, address: &Address, key: Key, every: Duration) -> Infallible {
         let query = blockers(&key.marked(address));
         loop {
             sleep(every).await;
-            // Taken, so that one whose answer is not waited for any more is not used again.
-            let connection = match self.connection.take() {
-                Some(connection) => Some(connection),
-                None => timeout(ANSWER, address.connect(&key.short(), "watch"))
-                    .await
-                    .ok()
-                    .and_then(Result::ok),
-            };
-            // Once refused is enough: the server may write each refusal down.
-            let Some(mut connection) = connection else { break };
+            let Some(mut connection) = self.connected(address, key).await else { break };
             let Ok(Ok(found)) = timeout(ANSWER, rows(&mut connection, query.clone())).await else {
+                self.refused = true;
                 break;
             };
             self.connection = Some(connection);

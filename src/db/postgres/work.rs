@@ -94,10 +94,11 @@ impl Locked {
         Ok(())
     }
 
-    /// What each transaction of ours sets for itself: no timeouts but our own.
+    /// What each transaction of ours sets for itself: no timeouts but our own. Between its
+    /// statements there are moments only; where it is longer, we are gone.
     fn settings(&self, lock_timeout: Duration) -> String {
         format!(
-            "{}{}{UNTIMED}set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0{}",
+            "{}{}{UNTIMED}set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 60000{}",
             client_check(self.facts.version),
             keepalives(self.facts.version),
             // 0 would be no bound at all; the setting is a number of 31 bits.

@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use super::{cell, goodbye, literal, rows};
+use super::literal;
 use crate::{
     config::url::{Host, PostgresUrl, SslMode},
     db::{DbError, Runner},
@@ -48,43 +48,10 @@ impl Address {
         self.connect_with(self.options(&self.application_name(key, role))).await
     }
 
-    /// A session that works, without the limits that role or database have as their defaults: what
-    /// runs outside of a transaction cannot set them aside for itself.
-    ///
-    /// They are options of the connection, which `reset all` leaves in place. A pooler may refuse
-    /// them, and they are not asked for without need; what it lets through stays limited.
-    pub(super) async fn connect_worker(
+    pub(super) async fn connect_with(
         &self,
-        key: &str,
-        version: u32,
+        options: PgConnectOptions,
     ) -> Result<PgConnection, DbError> {
-        let mut worker = self.connect(key, "worker").await?;
-        let limits = limits(version);
-        let names: Vec<String> = limits.iter().map(|name| literal(name)).collect();
-        let limited = format!(
-            "select exists (select from pg_settings where reset_val <> '0' and name in ({}))",
-            names.join(", ")
-        );
-        let found = match rows(&mut worker, limited).await {
-            // It is the pooler itself that let us in.
-            Err(error) if error.is_pooler_full() => return Err(DbError::Pooler(Box::new(error))),
-            found => found?,
-        };
-        let limited: bool = found.first().map_or(Ok(false), |row| cell(row, 0))?;
-        if !limited {
-            return Ok(worker);
-        }
-        // Perhaps there may be no third one.
-        goodbye(worker).await;
-        let options = self.options(&self.application_name(key, "worker"));
-        let options = options.options(limits.iter().map(|name| (name, "0")));
-        match self.connect_with(options).await {
-            Ok(worker) => Ok(worker),
-            Err(_) => self.connect(key, "worker").await,
-        }
-    }
-
-    async fn connect_with(&self, options: PgConnectOptions) -> Result<PgConnection, DbError> {
         self.check_files()?;
         match &self.url.host {
             Host::UnixSocket(directory) => {
@@ -160,7 +127,7 @@ impl Address {
     }
 
     /// Sets every option itself: sqlx would fill gaps from the environment by rules of its own.
-    fn options(&self, application_name: &str) -> PgConnectOptions {
+    pub(super) fn options(&self, application_name: &str) -> PgConnectOptions {
         let url = &self.url;
         let mut options = PgConnectOptions::new_without_pgpass()
             .port(url.port)
@@ -196,19 +163,6 @@ impl Address {
         }
         options
     }
-}
-
-/// What may end a session or its statement by the clock; 0 is never.
-fn limits(version: u32) -> Vec<&'static str> {
-    let mut limits =
-        vec!["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
-    if version >= 140_000 {
-        limits.push("idle_session_timeout");
-    }
-    if version >= 170_000 {
-        limits.push("transaction_timeout");
-    }
-    limits
 }
 
 async fn connect_to(

@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use super::{
-    Address, DbError, Facts, Locked, UNTIMED, facts, goodbye, keepalives, keeper::Keeper, literal,
-    observe, run, shown,
+    Address, DbError, Facts, Locked, facts, goodbye, keepalives, keeper::Keeper, limit::untimed,
+    literal, observe, run, shown,
 };
 use crate::{
     db::{Class, Holder, Observed, Terms, WorkError, postgres::cell, sql},
@@ -144,16 +144,14 @@ impl Key {
     /// server that a client is gone without a goodbye.
     fn take(self, version: u32, beat: Duration) -> String {
         let lease = beat.saturating_mul(BEATS).clamp(LEASE, FOREVER).as_millis();
-        let transaction_timeout =
-            if version >= 170_000 { "set local transaction_timeout = 0; " } else { "" };
         format!(
             "set transaction isolation level read committed; \
-             set local idle_in_transaction_session_timeout = {lease}; {transaction_timeout}\
-             {UNTIMED}{}\
+             {}set local idle_in_transaction_session_timeout = {lease}; {}\
              select case when pg_try_advisory_xact_lock({}) then 1 else \
                cast('prelaunch: another runner was faster to the lock, '\
                     || pg_backend_pid() || ' goes on waiting' as integer) end; \
              begin",
+            untimed(version),
             keepalives(version),
             self.0
         )

@@ -8,7 +8,9 @@
 mod address;
 mod guard;
 mod keeper;
+mod limit;
 mod lock;
+mod settle;
 mod watch;
 mod work;
 
@@ -22,10 +24,6 @@ use super::{
     AppliedRow, DbError, HistoryLine, Holder, Observed, Runner, Tables, Terms, ledger::ids, sql,
 };
 use crate::config::url::PostgresUrl;
-
-/// In front of what is our own: how long that may take is ours to say, and not the role's. With
-/// what follows in the same request it is one transaction, or a part of one.
-const UNTIMED: &str = "set local statement_timeout = 0; ";
 
 /// How often the server looks whether its client is still there while it works for it.
 const CLIENT_CHECK: &str = "500ms";
@@ -155,7 +153,8 @@ async fn goodbye(connection: PgConnection) {
 
 /// Runs a query of our own by the simple protocol and gives its rows.
 async fn rows(connection: &mut PgConnection, sql: String) -> Result<Vec<PgRow>, DbError> {
-    let sql = format!("{UNTIMED}{sql}");
+    let version = connection.server_version_num().unwrap_or_default();
+    let sql = format!("{}{sql}", limit::untimed(version));
     raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(DbError::from_request)
 }
 

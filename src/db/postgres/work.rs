@@ -12,20 +12,13 @@ use sqlx::{
 };
 
 use super::{
-    Address, Facts, UNTIMED, cell, client_check, facts, goodbye, guard::guarded, keepalives,
-    keeper::Keeper, literal, lock::Key, observe, quoted, rows, run, watch::Watch,
+    Address, Facts, cell, client_check, facts, goodbye, guard::guarded, keepalives, keeper::Keeper,
+    limit::untimed, literal, lock::Key, observe, quoted, rows, run, watch::Watch,
 };
 use crate::db::{
-    Blocker, Class, DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start,
-    TOOL, Terms, WorkError, sql,
+    Blocker, DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL,
+    Terms, WorkError, sql,
 };
-
-/// How long it may take to write down how a statement ended; the second, after a signal.
-const NOTE: Duration = Duration::from_secs(10);
-const HURRIED: Duration = Duration::from_millis(500);
-
-/// How long one try to settle a COMMIT may take.
-const SETTLE: Duration = Duration::from_secs(5);
 
 /// How long a rollback may take before it is left to the server.
 const ROLLBACK: Duration = Duration::from_millis(200);
@@ -34,7 +27,7 @@ const ROLLBACK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Locked {
     pub(super) address: Address,
-    facts: Facts,
+    pub(super) facts: Facts,
     pub(crate) terms: Terms,
     pub(super) key: Key,
     keeper: Keeper,
@@ -76,7 +69,8 @@ impl Locked {
         // `if not exists` asks for the right to create even where it creates nothing.
         if !self.facts.tables.complete() {
             let create = sql::create_on_postgres(&self.facts.prefix());
-            self.execute(&format!("{UNTIMED}set local lock_timeout = 0; {create}")).await?;
+            let untimed = untimed(self.facts.version);
+            self.execute(&format!("{untimed}set local lock_timeout = 0; {create}")).await?;
             let Self { address, key, terms, keeper, worker, .. } = self;
             self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
         }
@@ -98,12 +92,13 @@ impl Locked {
     /// statements there are moments only; where it is longer, we are gone.
     fn settings(&self, lock_timeout: Duration) -> String {
         format!(
-            "{}{}{UNTIMED}set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 60000{}",
+            "{}{}{}set local lock_timeout = {}; \
+             set local idle_in_transaction_session_timeout = 60000",
             client_check(self.facts.version),
             keepalives(self.facts.version),
+            untimed(self.facts.version),
             // 0 would be no bound at all; the setting is a number of 31 bits.
             lock_timeout.as_millis().clamp(1, 0x7fff_ffff),
-            if self.facts.version >= 170_000 { "; set local transaction_timeout = 0" } else { "" },
         )
     }
 
@@ -144,36 +139,6 @@ impl Locked {
         }
     }
 
-    /// An error with its reason, if that is a limit that role or database impose.
-    async fn explained(&mut self, error: DbError) -> DbError {
-        let Some(setting) = error.limit() else { return error };
-        let query = format!(
-            "select reset_val::bigint from pg_settings where name = {} and reset_val <> '0'",
-            literal(setting)
-        );
-        let ask = async {
-            if let Ok(found) = rows(&mut self.worker, query.clone()).await {
-                return Ok(found);
-            }
-            // Some limits end the session, too.
-            let mut connection = self.address.connect(&self.key.short(), "look").await?;
-            let found = rows(&mut connection, query).await;
-            goodbye(connection).await;
-            found
-        };
-        let asked = Box::pin(tokio::time::timeout(HURRIED, ask)).await;
-        let found = asked.ok().and_then(Result::ok).unwrap_or_default();
-        match found.first().map(|row| cell::<i64>(row, 0)) {
-            Some(Ok(limit)) => DbError::Imposed {
-                setting,
-                limit: Duration::from_millis(limit.unsigned_abs()),
-                role: self.address.url.user.clone(),
-                source: Box::new(error),
-            },
-            Some(Err(_)) | None => error,
-        }
-    }
-
     /// The rows of a query by the simple protocol.
     pub(super) async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, WorkError> {
         let Self { address, key, terms, keeper, worker, .. } = self;
@@ -191,23 +156,21 @@ impl Locked {
     ///
     /// What the client named when it connected is a default of the session only without a pooler:
     /// PgBouncer sets it like anybody, and without its name the worker could not be cancelled.
-    async fn reset(&mut self) -> Result<(), WorkError> {
+    fn reset(&self) -> String {
         let name = self.address.application_name(&self.key.short(), "worker");
-        let reset = format!(
+        format!(
             "reset session authorization; reset role; reset all; \
              set application_name = {}; set client_encoding = 'UTF8'; \
              set datestyle = 'ISO, MDY'; set timezone = 'UTC'",
             literal(&name)
-        );
-        self.execute(&reset).await
+        )
     }
 
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
-        self.reset().await?;
-        // It has put back what this transaction had set, too, and the commit is still to come,
-        // with all that was deferred to it.
+        // That puts back what this transaction had set, too, and the commit is still to come, with
+        // all that was deferred to it. As one request: the role's limits count from the first.
         let lock_timeout = self.watch.lock_timeout().unwrap_or(self.terms.lock_timeout);
-        self.execute(&self.settings(lock_timeout)).await?;
+        self.execute(&format!("{}; {}", self.reset(), self.settings(lock_timeout))).await?;
         let prefix = self.facts.prefix();
         let time = bound(sql::time_ledger(&prefix))
             .bind(entry.subject.clone())
@@ -250,64 +213,6 @@ impl Locked {
         self.watch.ends();
         // A connection that does not answer is gone, and its transaction with it.
         let _ = tokio::time::timeout(ROLLBACK, run(&mut self.worker, "rollback".to_owned())).await;
-    }
-
-    pub(crate) async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
-        let evidence = format!(
-            "exists (select from {}{} where revision = {})",
-            self.facts.prefix(),
-            sql::LEDGER,
-            literal(revision),
-        );
-        self.settled(&evidence).await
-    }
-
-    /// Connects a new worker once the old one is gone, and gives whether what it was asked to
-    /// commit is there, which is what `evidence` asks: an expression.
-    async fn settled(&mut self, evidence: &str) -> Result<bool, WorkError> {
-        let worker = self.key.worker(&self.address);
-        let mut pause = crate::pause::Pause::new(
-            Duration::from_millis(100),
-            Duration::from_secs(2),
-            self.terms.lock_timeout,
-        );
-        loop {
-            let asked = async {
-                let mut connection = self.address.connect(&self.key.short(), "settle").await?;
-                let query = format!(
-                    "select count(*), {evidence} \
-                     from pg_stat_activity a where {worker} and exists (\
-                       select from pg_locks l where l.pid = a.pid \
-                       and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')",
-                );
-                let found = rows(&mut connection, query).await?;
-                goodbye(connection).await;
-                let row = found.first().ok_or_else(|| DbError::Ledger("no answer".to_owned()))?;
-                let (at_work, recorded): (i64, bool) = (cell(row, 0)?, cell(row, 1)?);
-                if at_work > 0 {
-                    return Ok(None);
-                }
-                // The old connection is of no use for what comes next.
-                let (key, version) = (self.key.short(), self.facts.version);
-                let worker = self.address.connect_worker(&key, version).await?;
-                Ok::<_, DbError>(Some((recorded, worker)))
-            };
-            // Two connections: too much to keep in each future around this one.
-            let asked = Box::pin(tokio::time::timeout(SETTLE, asked));
-            let stopped = |signal| WorkError::Stopped { signal, outcome: Outcome::Open };
-            let error = match self.terms.signals.or(asked).await.map_err(stopped)? {
-                Ok(Ok(Some((recorded, worker)))) => {
-                    self.worker = worker;
-                    return Ok(recorded);
-                }
-                Ok(Ok(None)) => DbError::Slow(pause.elapsed()),
-                Ok(Err(error)) if error.class() == Class::Permanent => return Err(error.into()),
-                Ok(Err(error)) => error,
-                Err(_) => DbError::Slow(SETTLE),
-            };
-            let Some(next) = pause.next() else { return Err(error.into()) };
-            self.terms.sleep(next).await?;
-        }
     }
 
     pub(crate) async fn record(&mut self, entry: &Entry) -> Result<(), WorkError> {
@@ -379,49 +284,12 @@ impl Locked {
         Ok(start)
     }
 
-    /// One request that no signal breaks off: it is how an interrupted statement is written down.
-    ///
-    /// It may be repeated, and is where the connection broke: what is known must not be forgotten.
-    pub(crate) async fn ended(
-        &mut self,
-        revision: &str,
-        statement: i32,
-        done: bool,
-    ) -> Result<(), WorkError> {
-        let prefix = self.facts.prefix();
-        let sql = if done {
-            sql::journal_done(&prefix, "clock_timestamp()")
-        } else {
-            sql::journal_undone(&prefix)
-        };
-        let sql = sql.replace("$1", &literal(revision)).replace("$2", &statement.to_string());
-        match self.note(&sql).await {
-            Err(error) if error.is_unanswered() && self.terms.signals.noticed().is_none() => {
-                self.settled("false").await?;
-                Ok(self.note(&sql).await?)
-            }
-            noted => Ok(noted?),
-        }
-    }
-
-    async fn note(&mut self, sql: &str) -> Result<(), DbError> {
-        // The statement may have given the session another name, under which nobody finds it.
-        let name = self.address.application_name(&self.key.short(), "worker");
-        let sql = format!("{UNTIMED}{sql}; set application_name = {}", literal(&name));
-        // Without a signal nobody is in a hurry, and a pooler may have others in front of us.
-        let longest = if self.terms.signals.noticed().is_some() { HURRIED } else { NOTE };
-        match tokio::time::timeout(longest, run(&mut self.worker, sql)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(DbError::Slow(longest)),
-        }
-    }
-
     pub(crate) async fn complete(
         &mut self,
         row: &LedgerRow,
         entry: &Entry,
     ) -> Result<(), WorkError> {
-        self.reset().await?;
+        self.execute(&self.reset()).await?;
         self.begin(self.terms.lock_timeout).await?;
         self.fence(row, Some(entry.took)).await?;
         let forget = sql::journal_forget(&self.facts.prefix());

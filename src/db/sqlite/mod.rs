@@ -39,6 +39,10 @@ use crate::config::url::SqliteUrl;
 /// How long SQLite itself waits for another process while we work; the callers repeat.
 const BUSY: Duration = Duration::from_millis(50);
 
+/// How many rows SQLite may be ahead of whoever reads them. Those of a script are thrown away, and
+/// each may be large.
+const ROWS: usize = 4;
+
 /// How long while we only look: dropping a look that waits costs nothing but its thread.
 const BUSY_LOOK: Duration = Duration::from_secs(5);
 
@@ -191,6 +195,7 @@ async fn open(path: &Path, create: bool, busy: Duration) -> Result<SqliteConnect
         .foreign_keys(false)
         .busy_timeout(busy)
         .statement_cache_capacity(0)
+        .row_buffer_size(ROWS)
         .disable_statement_logging()
         .connect()
         .await

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt::Write as _, path::PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{
     config,
@@ -10,6 +10,7 @@ use crate::{
     engine::Engine,
     error::EXIT_CODES,
     graph::{revision::RevisionId, target::Target},
+    migrate::goal::Goal,
     revision::text::Title,
 };
 
@@ -35,13 +36,13 @@ pub enum Command {
         #[arg(last = true, value_name = "CMD")]
         server: Vec<OsString>,
     },
-    /// Ask about revisions, and about where the database is. Changes nothing.
+    /// Ask about revisions and where the database is; migrate it to anywhere.
     ///
     /// Answers are on stdout, the log on stderr. What steers `run` (`AUTO_MIGRATION`,
-    /// `MIGRATION_TARGET`, `DATABASE_AHEAD` and the like) does not count here.
+    /// `MIGRATION_TARGET`, `DATABASE_AHEAD`, `AFTER_MIGRATE` and the like) does not count here.
     #[command(arg_required_else_help = true, after_long_help = tables())]
     Database {
-        /// The question.
+        /// The question, or what to do.
         #[command(subcommand)]
         verb: Verb,
     },
@@ -111,9 +112,50 @@ fn engine(word: &str) -> Result<Engine, &'static str> {
     known.ok_or("write `postgres` or `sqlite`")
 }
 
-/// What to ask of a database, or of the revisions for it.
+/// What to do with a database.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Change it.
+    #[command(flatten)]
+    Change(Change),
+    /// Ask, and change nothing.
+    #[command(flatten)]
+    Ask(Question),
+}
+
+/// How to change a database.
+#[derive(Debug, Subcommand)]
+pub enum Change {
+    /// Migrate to a target: by default to the head of the scripts here.
+    ///
+    /// A target is `head`, `heads`, `base`, an id or the beginning of one, a tag, a branch label,
+    /// `+n`, `-n`, `NAME+n`, `NAME-n`, `LABEL@head`, `LABEL@base`, `LABEL@+n` or `LABEL@-n`. The
+    /// way leads on or back, as the database needs it. Back has to be allowed and confirmed.
+    Migrate(Migrate),
+    /// Say where the schema is, without running any script.
+    ///
+    /// The ledger has the revisions up to the target afterwards, and none that follows it.
+    Stamp {
+        /// As for `migrate`.
+        #[arg(value_name = "TARGET", allow_hyphen_values = true, value_parser = Target::parse)]
+        target: Target,
+        /// Forget what the ledger has, be it known here or not, before.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Accept a script that was changed after it had been applied, and show the difference.
+    ///
+    /// The ledger has its text and checksum afterwards. No statement is run.
+    Accept {
+        /// Its id, the beginning of that, or its tag.
+        #[arg(value_name = "REVISION", value_parser = Target::parse)]
+        revision: Target,
+    },
+}
+
+/// What to ask of a database, or of the revisions for it.
+#[derive(Debug, Subcommand)]
+pub enum Question {
     /// List tagged revisions, all revisions from head to base, and where the database is.
     Revisions {
         /// Draw how the revisions follow each other.
@@ -170,6 +212,45 @@ pub enum Verb {
     },
 }
 
+/// Where to migrate, and how.
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// The target; with --plan or --sql also `A:B`, the way from A to B without a database.
+    #[arg(
+        long, value_name = "TARGET", default_value = "head", allow_hyphen_values = true,
+        value_parser = Goal::parse
+    )]
+    pub revision: Goal,
+    /// Print what would be done, and do nothing.
+    #[arg(long)]
+    pub plan: bool,
+    /// With --plan, as an object: `from`, `to`, `steps` with `direction` and `revision`.
+    #[arg(long, requires = "plan")]
+    pub json: bool,
+    /// Print what would be done as one script for psql or sqlite3, and do nothing.
+    #[arg(long, conflicts_with = "plan")]
+    pub sql: bool,
+    /// With --plan or --sql: ask no database.
+    #[arg(long)]
+    pub offline: bool,
+    /// With --offline: what is applied, together with all that comes before it; by default nothing.
+    #[arg(
+        long, value_name = "ID,…", value_delimiter = ',', requires = "offline",
+        value_parser = Target::parse
+    )]
+    pub from: Vec<Target>,
+    /// Without a database: the engine that the scripts are for, `postgres` or `sqlite`.
+    #[arg(long, value_parser = engine)]
+    pub engine: Option<Engine>,
+    /// Allow to go back. What that drops is shown, and has to be confirmed.
+    #[arg(long)]
+    pub allow_downgrade: bool,
+    /// Confirm it, where there is no terminal to ask at.
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// The form of a listing, other than for people.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Format {
@@ -193,6 +274,15 @@ pub fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
             "`prelaunch run --` has no command behind `--`\n\n\
              An image that sets ENTRYPOINT must repeat its CMD: Docker empties the one that it \
              inherits.\nWithout a server, write `prelaunch run`.\n",
+        ));
+    }
+    if let Command::Database { verb: Verb::Change(Change::Migrate(asked)) } = &cli.command
+        && !(asked.plan || asked.sql)
+        && (asked.offline || asked.revision.from.is_some())
+    {
+        return Err(clap::Error::raw(
+            ErrorKind::MissingRequiredArgument,
+            "without a database there is only --plan or --sql\n",
         ));
     }
     Ok(cli)

@@ -14,6 +14,7 @@ use crate::{
     exec::{ExecError, run_as::RunAsError},
     files::ChainError,
     lock::LockError,
+    migrate::MigrateError,
     plan::Refusal,
     reindex::DelegateError,
     revision::error::RevisionError,
@@ -62,6 +63,9 @@ pub enum Error {
     /// A part of the graph that was asked for is not there.
     #[error(transparent)]
     Range(RangeError),
+    /// The database is not migrated as it was asked for at the terminal.
+    #[error(transparent)]
+    Migrate(MigrateError),
     /// A script that is not written, or a directory with faults.
     #[error(transparent)]
     Revision(RevisionError),
@@ -163,7 +167,11 @@ impl Error {
             Self::Wait(_) => Stage::Wait,
             Self::Forbidden { .. } | Self::Look(_) => Stage::Look,
             Self::Lock(_) | Self::Locked(_) => Stage::Lock,
-            Self::Refused(_) | Self::Range(_) | Self::Revision(_) | Self::Output(_) => Stage::Plan,
+            Self::Refused(_)
+            | Self::Migrate(_)
+            | Self::Range(_)
+            | Self::Revision(_)
+            | Self::Output(_) => Stage::Plan,
             Self::Apply(_) | Self::Unreached { .. } | Self::Hook(_) => Stage::Apply,
             Self::Reindex(_) => Stage::Reindex,
             Self::Exec(_) => Stage::Exec,
@@ -177,6 +185,7 @@ impl Error {
         match self {
             Self::Config(_) | Self::NoDatabase { .. } => 10,
             Self::Range(_) => 21,
+            Self::Migrate(error) => error.exit_code(),
             Self::Revision(error) => error.exit_code(),
             Self::RunAs(_) => 126,
             Self::Chain(error) => error.exit_code(),

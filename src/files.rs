@@ -182,15 +182,28 @@ impl ChainError {
 }
 
 impl Chain {
-    /// The statements of the scripts that are to be applied, in order, or every fault in them.
-    pub fn statements(&self, steps: &[RevisionId]) -> Result<Vec<Vec<Statement>>, ChainError> {
-        let (mut statements, mut faults) = (Vec::new(), Vec::new());
-        for script in steps.iter().filter_map(|id| self.scripts.get(id)) {
-            match script.statements(self.engine, Direction::Up) {
-                Ok(found) => statements.push(found),
-                Err(fault) => faults.push(fault),
-            }
-        }
-        if faults.is_empty() { Ok(statements) } else { Err(ChainError::Scripts(faults)) }
+    /// The scripts that are to be applied with their statements, in order, or every fault in them.
+    pub fn statements(
+        &self,
+        steps: &[RevisionId],
+    ) -> Result<Vec<(&Script, Vec<Statement>)>, ChainError> {
+        let scripts = steps.iter().filter_map(|id| self.scripts.get(id));
+        statements(scripts, self.engine, Direction::Up)
     }
+}
+
+/// Scripts with their statements in one direction, or every fault in them.
+pub fn statements<'s>(
+    scripts: impl IntoIterator<Item = &'s Script>,
+    engine: Engine,
+    direction: Direction,
+) -> Result<Vec<(&'s Script, Vec<Statement>)>, ChainError> {
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    for script in scripts {
+        match script.statements(engine, direction) {
+            Ok(found) => all.push((script, found)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(all) } else { Err(ChainError::Scripts(faults)) }
 }

@@ -44,6 +44,7 @@
 //! | [`reindex`] | hook and reindex, each success a line of the history |
 //! | [`exec`] | the server: `execve`, `SUPERVISE`, `RUN_AS` |
 //! | [`database`] | the verbs of the terminal that read: where the database is, what there is |
+//! | [`migrate`] | the verbs of the terminal that change a database: to any target, and back |
 //! | [`revision`] | the verbs of the terminal that write and examine scripts |
 //! | `pause` | how long until the next try, and when to stop trying |
 //! | [`graph`] | revisions, order, targets |
@@ -54,6 +55,8 @@
 //! | [`files`] | directories of scripts, and small files with values |
 //! | [`signals`], [`child`] | what asks us to end; commands that run for a while |
 //! | [`report`], [`cli`] | log lines and last words; arguments and help |
+//! | [`signs`] | signs of life: the listener, the files, systemd |
+//! | [`progress`] | the bar at a terminal, and log lines above it |
 //! | `sys` | the calls that have no safe form |
 //!
 //! From `run` to `pause` is the spine, one verb a file. From `graph` to `values` is the core, the
@@ -79,7 +82,8 @@
 //!   transaction: an index that is built concurrently would wait for that transaction.
 //! - **Nothing of ours outlives its transaction in a session**: no `SET`, no named prepared
 //!   statement, for the sake of transaction-pooling PgBouncer. What a script sets is put back.
-//! - **Nothing goes back.** A run applies or refuses; no code path of it runs a down section.
+//! - **No run goes back.** It applies or refuses; only [`migrate`] runs a down section, once that was
+//!   allowed and confirmed.
 //! - **A transient failure is told from a permanent one by step, SQLSTATE, result code and the
 //!   system's error**, never by the text of a message.
 //! - **No secret in a message.** What may hold one (URL, password, command) has a type whose
@@ -103,6 +107,7 @@ pub mod apply;
 pub mod reindex;
 pub mod exec;
 pub mod database;
+pub mod migrate;
 pub mod revision;
 mod pause;
 
@@ -118,6 +123,8 @@ pub mod db;
 pub mod files;
 pub mod signals;
 pub mod child;
+pub mod progress;
 pub mod report;
+pub mod signs;
 pub mod cli;
 mod sys;

@@ -9,7 +9,10 @@ use crate::{
     config::Reindex,
     db::{Event, Observed, Success},
     files::Chain,
-    graph::revision::RevisionId,
+    graph::{
+        Graph,
+        revision::{Revision, RevisionId},
+    },
     plan::{self, Due, State},
     script::Datasets,
 };
@@ -175,17 +178,30 @@ impl<'o> Successes<'o> {
 
 /// The heads after one more revision.
 #[must_use]
-pub fn heads_after(
-    chain: &Chain,
-    heads: &BTreeSet<String>,
-    revision: &RevisionId,
-) -> BTreeSet<String> {
+pub fn heads_after(heads: &BTreeSet<String>, revision: &Revision) -> BTreeSet<String> {
     let mut after = heads.clone();
-    if let Some(revision) = chain.graph.get(revision) {
-        revision.parents.iter().for_each(|id| _ = after.remove(id.as_str()));
-    }
-    after.insert(revision.to_string());
+    revision.parents.iter().for_each(|id| _ = after.remove(id.as_str()));
+    after.insert(revision.id.to_string());
     after
+}
+
+/// The heads once a head is reverted, of a database in which `recorded` is left.
+#[must_use]
+pub fn heads_before(
+    graph: &Graph,
+    heads: &BTreeSet<String>,
+    recorded: &BTreeSet<String>,
+    revision: &Revision,
+) -> BTreeSet<String> {
+    let mut before = heads.clone();
+    before.remove(revision.id.as_str());
+    let is_left = |id: &&RevisionId| recorded.contains(id.as_str());
+    for parent in revision.parents.iter().filter(is_left) {
+        if !graph.children(parent).iter().any(is_left) {
+            before.insert(parent.to_string());
+        }
+    }
+    before
 }
 
 #[cfg(test)]

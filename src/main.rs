@@ -4,12 +4,12 @@
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
 use prelaunch::{
-    cli::{self, Command},
+    cli::{self, Command, Verb},
     config::{self, ConfigErrors},
     database,
     error::Error,
     exec::{Server, run_as},
-    files, report, revision, run,
+    files, migrate, report, revision, run,
     signals::Signals,
 };
 
@@ -50,7 +50,12 @@ fn main() -> ExitCode {
             Command::Run { server } => {
                 run::run(&config, Server::from_words(&server, &variables).as_ref(), &signals)
             }
-            Command::Database { verb } => database::run(&config, &verb, &signals),
+            Command::Database { verb: Verb::Ask(question) } => {
+                database::run(&config, &question, &signals)
+            }
+            Command::Database { verb: Verb::Change(change) } => {
+                migrate::run(&config, &change, &signals)
+            }
             Command::Revision { verb } => revision::run(&config, &verb),
         }
     });

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::{AutoMigration, DatabaseAhead, Reindex},
-    db::Observed,
+    db::{Observed, Recorded},
     files::Chain,
     graph::revision::RevisionId,
+    script::Script,
 };
 
 /// The revisions to apply, and what they are to be applied on.
@@ -78,8 +79,8 @@ pub enum Refusal {
     },
     /// Scripts were changed after they had been applied.
     #[error(
-        "{} changed after {} applied: {}; put the text back that was applied, and write a new \
-         revision for what shall be different",
+        "{} changed after {} applied: {}; put the text back that was applied and write a new \
+         revision for what shall be different, or accept it with `prelaunch database accept`",
         if .scripts.len() == 1 { "a script was" } else { "scripts were" },
         if .scripts.len() == 1 { "it was" } else { "they were" },
         list(.scripts)
@@ -87,6 +88,26 @@ pub enum Refusal {
     Changed {
         /// Their files.
         scripts: Vec<String>,
+    },
+    /// A way back stopped in the middle of a revision that has no transaction.
+    #[error(
+        "revision {} half reverted; end that with `prelaunch database migrate --revision TARGET \
+         --allow-downgrade`, to the target that was meant",
+        is(.revisions)
+    )]
+    HalfReverted {
+        /// Which.
+        revisions: Vec<String>,
+    },
+    /// The database has revisions that this image lacks, and nothing is to be started.
+    #[error(
+        "{}; use the image that brought {}, or let this one revert {} with \
+         `prelaunch database migrate --allow-downgrade`",
+        ahead(.unknown), it(.unknown), it(.unknown)
+    )]
+    Foreign {
+        /// Which.
+        unknown: Vec<String>,
     },
     /// The target lies behind what is applied.
     #[error(
@@ -122,6 +143,8 @@ impl Refusal {
             Self::Ahead { .. }
             | Self::Diverged { .. }
             | Self::Changed { .. }
+            | Self::HalfReverted { .. }
+            | Self::Foreign { .. }
             | Self::Newer { .. }
             | Self::Gap { .. } => 16,
         }
@@ -136,9 +159,8 @@ pub fn state(chain: &Chain, observed: &Observed) -> State {
     let knows = |id: &str| chain.graph.get_str(id).is_some();
     let unknown: Vec<String> = recorded.iter().filter(|id| !knows(id)).cloned().collect();
 
-    let scripts = changed(chain, observed);
-    if !scripts.is_empty() {
-        return State::Wrong(Refusal::Changed { scripts });
+    if let Some(wrong) = wrong(chain, observed) {
+        return State::Wrong(wrong);
     }
     if let Some(gap) = gap(chain, &recorded) {
         return State::Wrong(gap);
@@ -166,18 +188,27 @@ pub fn state(chain: &Chain, observed: &Observed) -> State {
     }
 }
 
-/// The files whose text is not what was applied.
-fn changed(chain: &Chain, observed: &Observed) -> Vec<String> {
-    let mut files = Vec::new();
-    for row in &observed.ledger {
-        let Some(applied) = &row.checksum else { continue };
-        let Some(script) = chain.scripts.get(row.revision.as_str()) else { continue };
-        if script.checksum(chain.engine).as_str() != applied {
-            files.push(script.revision.place.path.display().to_string());
-        }
+/// What forbids to build upon what is applied, wherever the target is.
+#[must_use]
+pub fn wrong(chain: &Chain, observed: &Observed) -> Option<Refusal> {
+    let half = observed.ledger.iter().filter(|row| row.reverting);
+    let revisions: Vec<String> = half.map(|row| row.revision.clone()).collect();
+    if !revisions.is_empty() {
+        return Some(Refusal::HalfReverted { revisions });
     }
-    files.sort();
-    files
+    let path = |script: &Script| script.revision.place.path.display().to_string();
+    let mut scripts: Vec<String> = changed(chain, observed).map(path).collect();
+    scripts.sort();
+    (!scripts.is_empty()).then_some(Refusal::Changed { scripts })
+}
+
+/// The scripts whose text is not what was applied.
+pub fn changed<'c>(chain: &'c Chain, observed: &Observed) -> impl Iterator<Item = &'c Script> {
+    let differs = |row: &Recorded| {
+        let (applied, script) = (row.checksum.as_ref()?, chain.scripts.get(row.revision.as_str())?);
+        (script.checksum(chain.engine).as_str() != applied).then_some(script)
+    };
+    observed.ledger.iter().filter_map(differs)
 }
 
 /// What of the graph is missing below applied revisions. Applying it now would be out of order,

@@ -28,6 +28,8 @@ use tracing_subscriber::{
 use crate::{
     config::{LogFormat, LogLevel, LogSettings, Note},
     error::Error,
+    progress::Lines,
+    signs::state::Watcher,
     stage::Stage,
 };
 
@@ -51,15 +53,18 @@ pub fn init(settings: LogSettings) {
     let wanted = Targets::new()
         .with_target("prelaunch", level)
         .with_target("sqlx::postgres::notice", notices);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines);
     let lines = match settings.format {
         LogFormat::Text => {
             lines.event_format(Text { colour: std::io::stderr().is_terminal() }).boxed()
         }
         LogFormat::Json => lines.json().flatten_event(true).with_target(false).boxed(),
     };
+    // Signs of life do not depend on what is logged.
+    let ours = Targets::new().with_target("prelaunch", LevelFilter::DEBUG);
+    let watched = Watcher.with_filter(ours);
     // It fails only if there is one already, which then serves as well.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(wanted)).try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_filter(wanted)).with(watched).try_init();
 }
 
 /// Has a panic end the process with 1 and one line. The default would abort, which for PID 1 the

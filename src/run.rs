@@ -5,10 +5,10 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
-    apply::{self, ApplyError, Patience},
+    apply::{self, ApplyError, Patience, Work},
     config::{AutoMigration, Config, Reindex},
     db::{Database, DbError, Locked, Observed, Runner, Terms, WorkError},
     error::Error,
@@ -19,6 +19,7 @@ use crate::{
     plan::{self, Next, State},
     reindex,
     signals::Signals,
+    signs::Signs,
     stage::Stage,
     wait,
 };
@@ -33,7 +34,12 @@ pub fn run(
 ) -> Result<ExitCode, Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
-    let ready = runtime.block_on(prepare(config, signals));
+    let ready = runtime.block_on(async {
+        let signs = Signs::show(config).await;
+        let ready = prepare(config, signals).await;
+        signs.end(ready.as_ref().err(), server.is_some());
+        ready
+    });
     // A look-up of a name may block its thread for long, and must not hold us.
     runtime.shutdown_background();
     ready?;
@@ -44,12 +50,18 @@ pub fn run(
     }
 }
 
+/// For those who watch: how long a stage takes is the time until the next one begins.
+fn begins(stage: Stage) {
+    debug!(stage = %stage, event = "begins", "begins");
+}
+
 /// All stages but the last.
 async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
     let chain = configure(config)?;
     signals.take_note();
     let run = Run { config, chain: chain.as_ref(), signals };
 
+    begins(Stage::Wait);
     let runner = Runner::this();
     let ready = signals
         .or(wait::until_ready(config, &runner))
@@ -57,6 +69,7 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
         .map_err(|signal| Error::Stopped { stage: Stage::Wait, signal })?;
     let Some(mut database) = ready.map_err(Error::Wait)? else { return Ok(()) };
 
+    begins(Stage::Look);
     let Some(first) = run.look(&mut database).await? else { return Ok(()) };
     let since = Some(first.last);
     match run.decide(&first) {
@@ -67,6 +80,7 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
         }
         Next::Refuse(refusal) => Err(Error::Refused(refusal)),
         Next::Await(refusal) => {
+            begins(Stage::Lock);
             let judge = |observed: &Observed| run.decide(&run.judge(observed, since));
             let awaited = lock::await_other(&mut database, &run.terms(), refusal, judge).await;
             let awaited = match awaited {
@@ -81,12 +95,14 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
         Next::Work => {
             run.report(&first);
             run.check_scripts(&first)?;
+            begins(Stage::Lock);
             let judge = |observed: &Observed| run.decide(&run.judge(observed, since));
             // Large, and only needed by a run that works.
             let turn = Box::pin(lock::acquire(database, run.terms(), judge)).await;
             match turn.map_err(Error::Lock)? {
                 Turn::Unneeded => Ok(()),
                 Turn::Ours(mut locked) => {
+                    begins(Stage::Apply);
                     let worked = run.work(&mut locked, since).await;
                     locked.release().await;
                     worked
@@ -204,6 +220,7 @@ impl Run<'_> {
                 .map_err(Error::Hook)?;
         }
         if let Some(command) = &self.config.reindex_command {
+            begins(Stage::Reindex);
             reindex::reindex(locked, self.config, command, &look.reindex, &heads, self.signals)
                 .await
                 .map_err(Error::Reindex)?;
@@ -232,13 +249,8 @@ impl Run<'_> {
                 let (target, pending) = (chain.target_text.clone(), plan.steps.len());
                 return Err(Error::Unreached { target, pending });
             }
-            let statements = chain.statements(&plan.steps).map_err(Error::Chain)?;
-            let patience = Patience {
-                ddl_lock_timeout: self.config.ddl_lock_timeout,
-                lock_timeout: self.config.lock_timeout,
-            };
-            match apply::apply(locked, chain, plan, &statements, look.heads.clone(), patience).await
-            {
+            let work = Work::of_plan(chain, plan, look.heads.clone()).map_err(Error::Chain)?;
+            match apply::apply(locked, &work, Patience::of(self.config)).await {
                 Ok(()) => applied = true,
                 // Each time the ledger has grown, so that this comes to an end.
                 Err(error @ ApplyError::Overtaken { .. }) => warn!(

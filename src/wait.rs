@@ -224,7 +224,7 @@ async fn probe_http(url: String) -> Result<(), ProbeError> {
     match asked.map_err(|error| ProbeError::Http(Box::new(error)))? {
         200..=399 => Ok(()),
         status => {
-            debug!(stage = %Stage::Wait, status, "an HTTP server that is not ready");
+            debug!(stage = %Stage::Wait, event = "unready_status", status, "an HTTP server that is not ready");
             Err(ProbeError::Status(status))
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     db::{Blocker, WorkError},
     graph::revision::{Place, RevisionId},
     pause::spoken,
+    script::Direction,
     signals::Signal,
 };
 
@@ -24,7 +25,15 @@ impl fmt::Display for Spot {
     }
 }
 
-/// Why a revision was not applied.
+/// Who goes on where this one ended.
+fn next(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "the next start",
+        Direction::Down => "the same command",
+    }
+}
+
+/// Why a revision was not applied, or not reverted.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A statement failed; nothing of the revision is left.
@@ -70,7 +79,8 @@ pub enum ApplyError {
     /// A statement of a non-transactional revision failed; what ran before it stays.
     #[error(
         "revision `{revision}` stopped at {spot}: {done} of its {total} statements have run, and \
-         the next start goes on from there"
+         {} goes on from there",
+        next(*.direction)
     )]
     PartWay {
         /// Which.
@@ -81,17 +91,21 @@ pub enum ApplyError {
         done: usize,
         /// How many it has.
         total: usize,
+        /// Whether it was on its way there or back.
+        direction: Direction,
         /// What the database said.
         source: WorkError,
     },
     /// A COMMIT was sent, and no answer to it can be had.
     #[error(
-        "it is not known whether revision `{revision}` was committed; the next start reads it from \
-         the ledger"
+        "it is not known whether revision `{revision}` was committed; {} reads it from the ledger",
+        next(*.direction)
     )]
     Open {
         /// Which.
         revision: RevisionId,
+        /// Whether it was on its way there or back.
+        direction: Direction,
         /// Why there was no answer.
         source: WorkError,
     },
@@ -129,7 +143,7 @@ pub enum ApplyError {
     Tables(#[source] WorkError),
     /// Another runner applied the same revision beside us, past the lock: not an end, a reason
     /// to look again.
-    #[error("revision `{revision}` was recorded by another runner meanwhile")]
+    #[error("revision `{revision}` was recorded or reverted by another runner meanwhile")]
     Overtaken {
         /// Which.
         revision: RevisionId,

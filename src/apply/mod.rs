@@ -1,7 +1,8 @@
-//! Applying: one revision after the other, each with its ledger row in one transaction.
+//! Applying and reverting: one revision after the other, each with its ledger row in one
+//! transaction.
 //!
-//! The first statement of each transaction inserts the ledger row. A second runner of the same
-//! revision blocks there and then fails, so that even two runners without a lock cannot
+//! The first statement of each transaction inserts the ledger row, or takes it out. A second runner
+//! of the same revision blocks there and then fails, so that even two runners without a lock cannot
 //! apply it twice. Only then is the ledger compared with what the plan expects, and the
 //! script run.
 //!
@@ -16,13 +17,18 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
-    db::{DbError, Entry, Event, LedgerRow, Locked, Outcome, WorkError},
+    config::Config,
+    db::{DbError, Entry, Event, LedgerRow, Locked, Origin, Outcome, WorkError},
     engine::Engine,
-    files::Chain,
-    graph::revision::{Place, RevisionId},
-    look::{heads_after, joined},
+    files::{Chain, ChainError},
+    graph::{
+        Graph,
+        revision::{Place, RevisionId},
+    },
+    look::{heads_after, heads_before, joined},
     pause::{Pause, spoken},
     plan::Plan,
+    progress::Progress,
     script::{Direction, Script, Statement},
     stage::Stage,
 };
@@ -41,50 +47,128 @@ pub struct Patience {
     pub lock_timeout: Duration,
 }
 
-/// Applies the steps of a plan; `statements` are theirs, in the same order.
+impl Patience {
+    /// As it was configured.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self { ddl_lock_timeout: config.ddl_lock_timeout, lock_timeout: config.lock_timeout }
+    }
+}
+
+/// What is to be done: steps that all lead the same way, and what they begin at.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// Which way.
+    pub direction: Direction,
+    /// The engine that decides which sections are in use.
+    pub engine: Engine,
+    /// How the revisions hang together: those of the steps, and what is recorded.
+    pub graph: &'a Graph,
+    /// The scripts and what of them is to be run, in order.
+    pub steps: Vec<(&'a Script, Vec<Statement>)>,
+    /// What the ledger must hold before the first of them.
+    pub recorded: BTreeSet<String>,
+    /// The heads of that.
+    pub heads: BTreeSet<String>,
+}
+
+impl<'a> Work<'a> {
+    /// What a plan says; the error is every fault in the statements of its scripts.
+    pub fn of_plan(
+        chain: &'a Chain,
+        plan: &Plan,
+        heads: BTreeSet<String>,
+    ) -> Result<Self, ChainError> {
+        Ok(Self {
+            direction: Direction::Up,
+            engine: chain.engine,
+            graph: &chain.graph,
+            steps: chain.statements(&plan.steps)?,
+            recorded: plan.recorded.clone(),
+            heads,
+        })
+    }
+}
+
+/// Takes the steps, one after the other.
 pub async fn apply(
     locked: &mut Locked,
-    chain: &Chain,
-    plan: &Plan,
-    statements: &[Vec<Statement>],
-    mut heads: BTreeSet<String>,
+    work: &Work<'_>,
     patience: Patience,
 ) -> Result<(), ApplyError> {
     locked.create_tables().await.map_err(ApplyError::Tables)?;
-    let mut recorded = plan.recorded.clone();
-    let total = plan.steps.len();
-    for (number, (id, statements)) in plan.steps.iter().zip(statements).enumerate() {
-        // The steps of a plan are revisions of the chain that it was made from.
-        let Some(script) = chain.scripts.get(id) else { continue };
-        heads = heads_after(chain, &heads, id);
-        let step = Step { script, statements, heads: joined(&heads), recorded: &recorded };
+    let (mut recorded, mut heads) = (work.recorded.clone(), work.heads.clone());
+    let total = work.steps.len();
+    let (begins, ended, saying, said) = match work.direction {
+        Direction::Up => ("applying", "applied", "applies a revision", "has applied it"),
+        Direction::Down => ("reverting", "reverted", "reverts a revision", "has reverted it"),
+    };
+    let progress = Progress::of(total);
+    for (number, (script, statements)) in (1..).zip(&work.steps) {
+        let revision = &script.revision;
+        progress.at(number - 1, &format!("{} {}", revision.id, revision.title));
+        let before = recorded.clone();
+        heads = match work.direction {
+            Direction::Up => {
+                recorded.insert(revision.id.to_string());
+                heads_after(&heads, revision)
+            }
+            Direction::Down => {
+                recorded.remove(revision.id.as_str());
+                heads_before(work.graph, &heads, &recorded, revision)
+            }
+        };
+        let step =
+            Step { work, script, statements, heads: joined(&heads), before, after: &recorded };
         info!(
-            stage = %Stage::Apply, event = "applying", revision = %id, title = script.revision.title,
-            number = number + 1, total, "applies a revision"
+            stage = %Stage::Apply, event = begins, revision = %revision.id, title = revision.title,
+            number, total, "{saying}"
         );
         let started = Instant::now();
         if script.settings.transactional {
-            step.in_transaction(locked, chain, patience).await?;
+            step.in_transaction(locked, patience).await?;
         } else {
-            step.by_statement(locked, chain).await?;
+            step.by_statement(locked).await?;
         }
         info!(
-            stage = %Stage::Apply, event = "applied", revision = %id, number = number + 1, total,
-            took = spoken(started.elapsed()), "has applied it"
+            stage = %Stage::Apply, event = ended, revision = %revision.id, number, total,
+            took = spoken(started.elapsed()), "{said}"
         );
-        recorded.insert(id.to_string());
     }
     Ok(())
 }
 
-/// One revision to be applied.
+/// The ledger row of a revision whose script is run, or said to have been.
+#[must_use]
+pub fn ledger_row(graph: &Graph, script: &Script, engine: Engine, origin: Origin) -> LedgerRow {
+    let revision = &script.revision;
+    let commas = |ids: Vec<&RevisionId>| {
+        ids.into_iter().map(RevisionId::as_str).collect::<Vec<_>>().join(",")
+    };
+    LedgerRow {
+        revision: revision.id.to_string(),
+        parents: commas(revision.parents.iter().collect()),
+        depends_on: commas(graph.dependencies(&revision.id)),
+        tag: revision.tag.clone(),
+        title: revision.title.clone(),
+        checksum: script.checksum(engine).to_string(),
+        up: script.text(engine, Direction::Up),
+        down: script.kept_down(engine),
+        origin,
+    }
+}
+
+/// One revision to be applied or reverted.
 struct Step<'s> {
+    work: &'s Work<'s>,
     script: &'s Script,
     statements: &'s [Statement],
-    /// The heads once it is applied.
+    /// The heads after it.
     heads: String,
     /// What the ledger must hold before it.
-    recorded: &'s BTreeSet<String>,
+    before: BTreeSet<String>,
+    /// What it holds afterwards.
+    after: &'s BTreeSet<String>,
 }
 
 /// How a try of a transactional revision failed.
@@ -110,26 +194,16 @@ impl Step<'_> {
         &self.script.revision.id
     }
 
-    fn row(&self, chain: &Chain) -> LedgerRow {
-        let revision = &self.script.revision;
-        let parents: Vec<&str> = revision.parents.iter().map(RevisionId::as_str).collect();
-        LedgerRow {
-            revision: revision.id.to_string(),
-            parents: parents.join(","),
-            tag: revision.tag.clone(),
-            title: revision.title.clone(),
-            checksum: self.script.checksum(chain.engine).to_string(),
-            up: self.script.text(chain.engine, Direction::Up),
-            down: self
-                .script
-                .serves(chain.engine, Direction::Down)
-                .then(|| self.script.text(chain.engine, Direction::Down)),
-        }
+    fn row(&self) -> LedgerRow {
+        ledger_row(self.work.graph, self.script, self.work.engine, Origin::Upgrade)
     }
 
     fn entry(&self, took: Duration) -> Entry {
         Entry {
-            event: Event::Upgrade,
+            event: match self.work.direction {
+                Direction::Up => Event::Upgrade,
+                Direction::Down => Event::Downgrade,
+            },
             subject: self.id().to_string(),
             heads: self.heads.clone(),
             took,
@@ -151,10 +225,9 @@ impl Step<'_> {
     async fn in_transaction(
         &self,
         locked: &mut Locked,
-        chain: &Chain,
         patience: Patience,
     ) -> Result<(), ApplyError> {
-        let row = self.row(chain);
+        let row = self.row();
         let ddl_lock_timeout =
             self.script.settings.lock_timeout.unwrap_or(patience.ddl_lock_timeout);
         let mut pause = Pause::new(PAUSES.0, PAUSES.1, patience.lock_timeout);
@@ -181,7 +254,10 @@ impl Step<'_> {
                 }
                 Failed::Around(source) => return Err(ApplyError::Revision { revision, source }),
                 Failed::Overtaken => return Err(ApplyError::Overtaken { revision }),
-                Failed::Open(source) => return Err(ApplyError::Open { revision, source }),
+                Failed::Open(source) => {
+                    let direction = self.work.direction;
+                    return Err(ApplyError::Open { revision, direction, source });
+                }
             };
             blocker = locked.blocker().cloned().or(blocker);
             let Some(next) = pause.next() else {
@@ -208,16 +284,8 @@ impl Step<'_> {
     ) -> Result<(), Failed> {
         let started = Instant::now();
         locked.begin(ddl_lock_timeout).await?;
-        locked.fence(row, None).await.map_err(|error| {
-            if error.is_duplicate() {
-                Failed::Overtaken
-            } else {
-                Failed::At(self.first_spot(), error)
-            }
-        })?;
-        let mut expected = self.recorded.clone();
-        expected.insert(row.revision.clone());
-        if locked.recorded().await? != expected {
+        self.fence(locked, row).await?;
+        if locked.recorded().await? != *self.after {
             return Err(Failed::Overtaken);
         }
         for statement in self.statements {
@@ -232,6 +300,21 @@ impl Step<'_> {
         self.settled(locked, committed).await
     }
 
+    /// The first statement of the transaction: what a second runner of the same step waits at, and
+    /// then fails.
+    async fn fence(&self, locked: &mut Locked, row: &LedgerRow) -> Result<(), Failed> {
+        let fenced = match self.work.direction {
+            Direction::Up => locked.fence(row, None).await.map(|()| true),
+            Direction::Down => locked.unfence(&row.revision).await,
+        };
+        match fenced {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failed::Overtaken),
+            Err(error) if error.is_duplicate() => Err(Failed::Overtaken),
+            Err(error) => Err(Failed::At(self.first_spot(), error)),
+        }
+    }
+
     /// What became of a COMMIT.
     async fn settled(
         &self,
@@ -244,9 +327,10 @@ impl Step<'_> {
                     stage = %Stage::Apply, event = "unanswered", revision = %self.id(),
                     why = error.to_string(), "the commit was not answered; reads the ledger"
                 );
+                let wanted = self.work.direction == Direction::Up;
                 match locked.settle(self.id().as_str()).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Failed::Around(error.into())),
+                    Ok(recorded) if recorded == wanted => Ok(()),
+                    Ok(_) => Err(Failed::Around(error.into())),
                     Err(error) => Err(Failed::Open(error)),
                 }
             }

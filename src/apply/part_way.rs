@@ -11,21 +11,21 @@ use tracing::warn;
 use super::{ApplyError, Failed, Step};
 use crate::{
     db::{IndexState, Journalled, Locked, Outcome, Start, WorkError},
-    files::Chain,
-    script::{Checksum, Statement},
+    script::{Checksum, Direction, Statement},
     stage::Stage,
 };
 
 impl Step<'_> {
     /// Runs what has not run yet, and records the revision once all of it has.
-    pub(super) async fn by_statement(
-        &self,
-        locked: &mut Locked,
-        chain: &Chain,
-    ) -> Result<(), ApplyError> {
+    pub(super) async fn by_statement(&self, locked: &mut Locked) -> Result<(), ApplyError> {
         let started = Instant::now();
         let revision = self.id().clone();
         let whole = |source| ApplyError::Revision { revision: revision.clone(), source };
+        let back = self.work.direction == Direction::Down;
+        // Some of it may be gone already, and then no server may start before all of it is.
+        if back && !locked.mark(revision.as_str(), &self.before).await.map_err(whole)? {
+            return Err(ApplyError::Overtaken { revision });
+        }
         let journal = locked.journal(revision.as_str()).await.map_err(whole)?;
         for (number, statement) in (1..).zip(self.statements) {
             let known = journal.iter().find(|line| line.statement == number);
@@ -36,21 +36,32 @@ impl Step<'_> {
             };
             self.one(locked, statement, known, &line).await?;
         }
-        let row = self.row(chain);
-        let completed = locked.complete(&row, &self.entry(started.elapsed())).await;
-        if completed.as_ref().is_err_and(WorkError::is_duplicate) {
-            locked.rollback().await;
-            return Err(ApplyError::Overtaken { revision });
-        }
+        let entry = self.entry(started.elapsed());
+        let completed = if back {
+            locked.complete_back(revision.as_str(), &entry).await
+        } else {
+            locked.complete(&self.row(), &entry).await.map(|()| true)
+        };
+        let completed = match completed {
+            Ok(false) => return Err(ApplyError::Overtaken { revision }),
+            Err(error) if error.is_duplicate() => {
+                locked.rollback().await;
+                return Err(ApplyError::Overtaken { revision });
+            }
+            completed => completed.map(drop),
+        };
         let (done, total) = (self.statements.len(), self.statements.len());
+        let direction = self.work.direction;
         self.settled(locked, completed).await.map_err(|failed| match failed {
-            Failed::At(spot, source) => ApplyError::PartWay { revision, spot, done, total, source },
+            Failed::At(spot, source) => {
+                ApplyError::PartWay { revision, spot, done, total, direction, source }
+            }
             Failed::Around(source) => {
                 let spot = self.first_spot();
-                ApplyError::PartWay { revision, spot, done, total, source }
+                ApplyError::PartWay { revision, spot, done, total, direction, source }
             }
             Failed::Overtaken => ApplyError::Overtaken { revision },
-            Failed::Open(source) => ApplyError::Open { revision, source },
+            Failed::Open(source) => ApplyError::Open { revision, direction, source },
         })
     }
 
@@ -88,11 +99,7 @@ impl Step<'_> {
             Some(_) if index.is_some() || self.script.settings.idempotent => (),
             Some(_) => return Err(ApplyError::Unknown { revision, spot, statement: number }),
             None => {
-                match locked
-                    .started(revision.as_str(), line, self.recorded)
-                    .await
-                    .map_err(failed)?
-                {
+                match locked.started(revision.as_str(), line, &self.before).await.map_err(failed)? {
                     Start::Ours => (),
                     Start::Anothers if self.script.settings.idempotent => (),
                     Start::Anothers => {
@@ -142,6 +149,7 @@ impl Step<'_> {
             spot: self.spot(statement, Some(&source)),
             done,
             total: self.statements.len(),
+            direction: self.work.direction,
             source,
         }
     }

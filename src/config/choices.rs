@@ -3,7 +3,10 @@
 //! Each `parse` takes the text of a variable and gives `None` where it is none of the words; the
 //! constant beside it says in a message which are.
 
-use std::fmt;
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use crate::values::truth;
 
@@ -187,5 +190,18 @@ impl fmt::Display for RunAs {
             Some(group) => write!(f, "{}:{group}", self.user),
             None => f.write_str(&self.user),
         }
+    }
+}
+
+/// What an address to listen at may be, for messages.
+pub(super) const LISTENER_ACCEPTED: &str = "`:8080`, `127.0.0.1:8080` or `[::]:8080`";
+
+/// Reads an address to listen at; without a host it is every one of this machine.
+pub(super) fn listener(text: &str) -> Option<SocketAddr> {
+    let text = text.trim();
+    let port = text.strip_prefix(':').unwrap_or(text);
+    match port.parse() {
+        Ok(port) => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        Err(_) => text.parse().ok(),
     }
 }

@@ -16,6 +16,7 @@
 use std::{
     ffi::OsString,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -88,6 +89,14 @@ pub struct Config {
     pub supervise: bool,
     /// Whom to become.
     pub run_as: Option<RunAs>,
+    /// Where to answer probes.
+    pub status_addr: Option<SocketAddr>,
+    /// Where to write how far it has come.
+    pub status_file: Option<PathBuf>,
+    /// Where to write the figures of the run.
+    pub metrics_file: Option<PathBuf>,
+    /// Where systemd listens: a path, or an abstract name behind an `@`.
+    pub notify_socket: Option<String>,
     /// Where the last words go.
     pub termination_log: PathBuf,
     /// What hooks and delegated commands see of the environment.
@@ -118,6 +127,10 @@ struct RawVariables {
     log_level: Option<String>,
     supervise: Option<String>,
     run_as: Option<String>,
+    status_addr: Option<String>,
+    status_file: Option<String>,
+    metrics_file: Option<String>,
+    notify_socket: Option<String>,
     termination_log: Option<String>,
 }
 
@@ -139,7 +152,7 @@ pub fn read(
             AutoMigration::parse,
             AutoMigration::ACCEPTED,
         ),
-        migrations_dir: raw.migrations_dir.as_deref().map(|text| PathBuf::from(text.trim())),
+        migrations_dir: path(raw.migrations_dir.as_deref()),
         target: reader.target(raw.migration_target.as_deref()),
         database_ahead: reader.parsed(
             "DATABASE_AHEAD",
@@ -167,6 +180,13 @@ pub fn read(
             let parse = |text: &str| RunAs::parse(text).map(Some);
             reader.parsed("RUN_AS", Some(text), parse, RunAs::ACCEPTED)
         }),
+        status_addr: raw.status_addr.as_deref().and_then(|text| {
+            let parse = |text: &str| choices::listener(text).map(Some);
+            reader.parsed("STATUS_ADDR", Some(text), parse, choices::LISTENER_ACCEPTED)
+        }),
+        status_file: path(raw.status_file.as_deref()),
+        metrics_file: path(raw.metrics_file.as_deref()),
+        notify_socket: raw.notify_socket.as_deref().map(|text| text.trim().to_owned()),
         termination_log: or_default("TERMINATION_LOG", raw.termination_log.as_deref()).into(),
         for_children: match (&used, &database) {
             (Some(found), Some(url)) => environment::for_children(vars, prefix, found, url),
@@ -186,9 +206,13 @@ pub fn read(
     }
 }
 
+fn path(text: Option<&str>) -> Option<PathBuf> {
+    text.map(|text| PathBuf::from(text.trim()))
+}
+
 /// What steers a run, or is work of its stages: the verbs of the terminal are told by their
 /// arguments.
-const OF_RUNS: [&str; 11] = [
+const OF_RUNS: [&str; 12] = [
     "AUTO_MIGRATION",
     "MIGRATION_TARGET",
     "DATABASE_AHEAD",
@@ -196,8 +220,9 @@ const OF_RUNS: [&str; 11] = [
     "REINDEX_DATASETS",
     "REINDEX_COMMAND",
     "AFTER_MIGRATE",
-    "LOCK_BEAT",
-    "LOCK_TIMEOUT",
+    "STATUS_ADDR",
+    "STATUS_FILE",
+    "METRICS_FILE",
     "STOP_TIMEOUT",
     "SUPERVISE",
 ];

@@ -43,7 +43,7 @@ pub enum Reach {
     Every,
     /// `PRELAUNCH_<NAME>` and `<NAME>`: what says the prefix cannot stand behind it.
     WithoutPrefix,
-    /// `<NAME>` alone: the name belongs to PostgreSQL's own clients.
+    /// `<NAME>` alone: the name belongs to PostgreSQL's own clients, or to systemd.
     Bare,
 }
 
@@ -92,8 +92,12 @@ pub const VARIABLES: &[Variable] = &[
     plain("LOG_LEVEL", "info", "`error`, `warn`, `info`, `debug` or `trace`"),
     plain("SUPERVISE", "false", "stay as PID 1, reap and forward signals"),
     plain("RUN_AS", "", "become `uid[:gid]` or `name[:group]` before the first connection"),
+    plain("STATUS_ADDR", "", "where to answer `/livez`, `/readyz` and `/status` while it works: `:8080`, `127.0.0.1:8080`"),
+    plain("STATUS_FILE", "", "a file that says the same as `/status`"),
+    plain("METRICS_FILE", "", "a file for the figures of the run, in Prometheus' text format"),
     plain("TERMINATION_LOG", "/dev/termination-log", "where the last words go as JSON on failure; the default only where it exists"),
     Variable { name: "ENV_PREFIX", default: "", meaning: "the application's own prefix: `ARGILLA_` also reads `ARGILLA_DATABASE_URL`", file: false, reach: Reach::WithoutPrefix },
+    Variable { name: "NOTIFY_SOCKET", default: "", meaning: "set by systemd, which is told of progress; and of readiness where there is no server", file: false, reach: Reach::Bare },
     libpq("PGHOST", "localhost", "host, or directory of the Unix socket"),
     libpq("PGPORT", "5432", "port"),
     libpq("PGUSER", "", "user"),

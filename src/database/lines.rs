@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is to be known of the whole graph for the line of one revision.
-pub(super) struct Lines<'g> {
+pub(crate) struct Lines<'g> {
     graph: &'g Graph,
     /// Sorted, so that the line is the same each time.
     labels: BTreeMap<&'g RevisionId, BTreeSet<&'g str>>,
@@ -25,7 +25,7 @@ pub(super) struct Lines<'g> {
 }
 
 impl<'g> Lines<'g> {
-    pub(super) fn of(graph: &'g Graph) -> Self {
+    pub(crate) fn of(graph: &'g Graph) -> Self {
         let mut needed = BTreeMap::new();
         for dependency in graph.revisions().flat_map(|one| graph.dependencies(&one.id)) {
             *needed.entry(dependency).or_default() += 1;
@@ -41,7 +41,7 @@ impl<'g> Lines<'g> {
     }
 
     /// `parents -> id …, title`.
-    pub(super) fn full(&self, revision: &Revision) -> String {
+    pub(crate) fn full(&self, revision: &Revision) -> String {
         let parents = commas(revision.parents.iter().map(RevisionId::as_str));
         let before = match (parents.is_empty(), revision.depends_on.as_slice()) {
             (true, []) => "<base>".to_owned(),

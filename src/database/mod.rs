@@ -15,11 +15,11 @@
 
 mod diagrams;
 mod drawing;
-mod lines;
+pub(crate) mod lines;
 mod listing;
-mod pages;
+pub(crate) mod pages;
 pub mod range;
-mod reading;
+pub(crate) mod reading;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +38,7 @@ use self::{
     reading::Reading,
 };
 use crate::{
-    cli::{Format, Verb},
+    cli::{Format, Question},
     config::{AutoMigration, Config, DatabaseAhead},
     error::Error,
     plan::{self, Due, Next, Refusal},
@@ -60,11 +60,15 @@ impl From<String> for Answer {
 }
 
 /// Answers one question on stdout.
-pub fn run(config: &Config, verb: &Verb, signals: &Arc<Signals>) -> Result<ExitCode, Error> {
+pub fn run(
+    config: &Config,
+    question: &Question,
+    signals: &Arc<Signals>,
+) -> Result<ExitCode, Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
     let paint = Paint { on: io::stdout().is_terminal() };
-    let answer = runtime.block_on(answer(&Reading { config, signals }, verb, paint));
+    let answer = runtime.block_on(answer(&Reading { config, signals }, question, paint));
     // A look-up of a name may block its thread for long, and must not hold us.
     runtime.shutdown_background();
     let Answer { text, refusal } = answer?;
@@ -74,9 +78,9 @@ pub fn run(config: &Config, verb: &Verb, signals: &Arc<Signals>) -> Result<ExitC
     refusal.map_or(Ok(ExitCode::SUCCESS), |refusal| Err(Error::Refused(refusal)))
 }
 
-async fn answer(reading: &Reading<'_>, verb: &Verb, paint: Paint) -> Result<Answer, Error> {
-    Ok(match verb {
-        Verb::Revisions { graph, json, format, offline } => {
+async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Result<Answer, Error> {
+    Ok(match question {
+        Question::Revisions { graph, json, format, offline } => {
             let listing = if *offline {
                 Listing::offline(reading.graph()?)
             } else {
@@ -93,17 +97,17 @@ async fn answer(reading: &Reading<'_>, verb: &Verb, paint: Paint) -> Result<Answ
             }
             .into()
         }
-        Verb::Current { json } => {
+        Question::Current { json } => {
             let (graph, seen) = reading.ledger_and_perhaps_graph().await?;
             let listing = Listing::online(graph, &seen);
             let ids = listing.current();
             if *json { json_line(&ids) } else { pages::current(&listing) }.into()
         }
-        Verb::Heads { json, offline: _ } => {
+        Question::Heads { json, offline: _ } => {
             let listing = Listing::offline(reading.graph()?);
             if *json { json_line(&listing.heads()) } else { pages::heads(&listing) }.into()
         }
-        Verb::History { range, json, offline: _ } => {
+        Question::History { range, json, offline: _ } => {
             let listing = Listing::offline(reading.graph()?);
             let range = range.clone().unwrap_or_default();
             let wanted = range.of(listing.graph()).map_err(Error::Range)?;
@@ -114,7 +118,7 @@ async fn answer(reading: &Reading<'_>, verb: &Verb, paint: Paint) -> Result<Answ
             }
             .into()
         }
-        Verb::Check { json } => {
+        Question::Check { json } => {
             let (chain, seen) = reading.chain_and_ledger(false).await?;
             let state = plan::state(&chain, &seen.observed);
             let nothing_else = Due { hook: false, reindex: false };
@@ -124,6 +128,8 @@ async fn answer(reading: &Reading<'_>, verb: &Verb, paint: Paint) -> Result<Answ
                 &state,
                 nothing_else,
             ) {
+                // What lets a start go on all the same does not count here.
+                Next::Refuse(Refusal::Ahead { unknown }) => Some(Refusal::Foreign { unknown }),
                 Next::Refuse(refusal) | Next::Await(refusal) => Some(refusal),
                 Next::Start | Next::Work => None,
             };
@@ -138,7 +144,7 @@ async fn answer(reading: &Reading<'_>, verb: &Verb, paint: Paint) -> Result<Answ
             };
             Answer { text, refusal }
         }
-        Verb::Log { json } => {
+        Question::Log { json } => {
             let history = reading.history().await?;
             if *json {
                 let lines: Vec<Line<'_>> = history.iter().map(Line::of).collect();

@@ -14,9 +14,9 @@ use crate::{
 
 /// Colours, which are never the only sign.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
+pub(crate) struct Paint {
     /// Whether stdout is a terminal.
-    pub(super) on: bool,
+    pub(crate) on: bool,
 }
 
 impl Paint {
@@ -28,7 +28,7 @@ impl Paint {
         self.with("32", text)
     }
 
-    pub(super) fn yellow(self, text: &str) -> String {
+    pub(crate) fn yellow(self, text: &str) -> String {
         self.with("33", text)
     }
 

@@ -28,14 +28,14 @@ pub(super) struct Ledger {
 }
 
 /// Where to ask.
-pub(super) struct Reading<'a> {
-    pub(super) config: &'a Config,
-    pub(super) signals: &'a Arc<Signals>,
+pub(crate) struct Reading<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) signals: &'a Arc<Signals>,
 }
 
 impl Reading<'_> {
     /// The revisions of the image, for whatever engine.
-    pub(super) fn graph(&self) -> Result<Graph, Error> {
+    pub(crate) fn graph(&self) -> Result<Graph, Error> {
         files::load_graph(self.config.migrations_dir.as_deref()).map_err(Error::Chain)
     }
 
@@ -79,7 +79,9 @@ impl Reading<'_> {
         Ok(history)
     }
 
-    fn chain(&self, offline: bool) -> Result<Chain, Error> {
+    /// The scripts, all of whose heads are wanted. `offline` is whether the verb could do without a
+    /// database.
+    pub(crate) fn chain(&self, offline: bool) -> Result<Chain, Error> {
         let url = self.config.database.as_ref().ok_or(Error::NoDatabase { offline })?;
         let directory = self.config.migrations_dir.as_deref();
         files::load(directory, &Target::Heads, url.engine()).map_err(Error::Chain)
@@ -101,7 +103,8 @@ impl Reading<'_> {
         Ok(Ledger { observed, applied, current })
     }
 
-    async fn open(&self) -> Result<Database, Error> {
+    /// Waits until everything answers, as a run does.
+    pub(crate) async fn open(&self) -> Result<Database, Error> {
         let runner = Runner::this();
         // What speaks to a database is a large future, and would be one inside of each verb.
         let connecting = Box::pin(wait::until_ready(self.config, &runner));
@@ -111,7 +114,7 @@ impl Reading<'_> {
         ready.map_err(Error::Wait)?.ok_or(Error::NoDatabase { offline: false })
     }
 
-    async fn stopped_by_a_signal<T>(
+    pub(crate) async fn stopped_by_a_signal<T>(
         &self,
         reading: impl Future<Output = Result<T, DbError>>,
     ) -> Result<Result<T, DbError>, Error> {

@@ -1,7 +1,7 @@
 //! What the database remembers, and what is written into it: the nouns of ledger, history and
 //! journal, the same on both engines.
 
-use std::{fmt, hash::BuildHasher as _, time::Duration};
+use std::{collections::BTreeSet, fmt, hash::BuildHasher as _, time::Duration};
 
 use super::DbError;
 
@@ -61,6 +61,31 @@ pub struct Recorded {
     pub checksum: Option<String>,
     /// The newest line of the history that says it was applied.
     pub upgraded: Option<i64>,
+    /// Whether a way back stopped part-way in it: some of it is gone.
+    pub reverting: bool,
+}
+
+/// How a row came into the ledger.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// Its script was run.
+    Upgrade,
+    /// Somebody said that it is there.
+    Stamp,
+    /// Its down section has begun to run, outside of a transaction.
+    Reverting,
+}
+
+impl Origin {
+    /// The word in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Stamp => "stamp",
+            Self::Reverting => "reverting",
+        }
+    }
 }
 
 /// A hook or a reindex that succeeded, once for each subject and set of heads.
@@ -93,6 +118,12 @@ pub struct Observed {
 pub enum Event {
     /// A revision was applied.
     Upgrade,
+    /// A revision was reverted.
+    Downgrade,
+    /// The ledger was set to where the schema was said to be.
+    Stamp,
+    /// A script that was changed after it had been applied was accepted.
+    Accept,
     /// The command of `AFTER_MIGRATE` succeeded.
     Hook,
     /// A reindex succeeded.
@@ -105,6 +136,9 @@ impl Event {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Stamp => "stamp",
+            Self::Accept => "accept",
             Self::Hook => "hook",
             Self::Reindex => "reindex",
         }
@@ -131,6 +165,8 @@ pub struct LedgerRow {
     pub revision: String,
     /// Its parents, with commas.
     pub parents: String,
+    /// What else had to be applied before it, with commas.
+    pub depends_on: String,
     /// Its tag.
     pub tag: Option<String>,
     /// Its title.
@@ -139,8 +175,50 @@ pub struct LedgerRow {
     pub checksum: String,
     /// The text of its up sections on this engine.
     pub up: String,
-    /// The text of its down sections on this engine, if it has any.
+    /// What [`Script::kept_down`](crate::script::Script::kept_down) gives: the way back.
     pub down: Option<String>,
+    /// How it came there.
+    pub origin: Origin,
+}
+
+/// What the ledger keeps of a revision whose script is gone or was changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Kept {
+    /// Its id.
+    pub revision: String,
+    /// Its parents when it was applied.
+    pub parents: Vec<String>,
+    /// What else had to be applied before it.
+    pub depends_on: Vec<String>,
+    /// Its tag when it was applied.
+    pub tag: Option<String>,
+    /// Its title when it was applied.
+    pub title: String,
+    /// The text that was run.
+    pub up: Option<String>,
+    /// The way back from it.
+    pub down: Option<String>,
+}
+
+/// What changes in the ledger without any script.
+#[derive(Clone, Debug)]
+pub enum Correction {
+    /// Rows come and go, from a ledger that holds this.
+    Stamp {
+        /// What must be recorded before.
+        expected: BTreeSet<String>,
+        /// What goes.
+        gone: Vec<String>,
+        /// What comes.
+        come: Vec<LedgerRow>,
+    },
+    /// A row takes the text of another script of the same revision.
+    Accept {
+        /// The row as it shall be.
+        row: LedgerRow,
+        /// The checksum that it must have before.
+        from: String,
+    },
 }
 
 /// A row of the ledger as people ask for it.
@@ -267,12 +345,13 @@ impl Observed {
             seq: seq.unwrap_or_default(),
         };
         match what {
-            "revision" => {
+            "revision" | "reverting" => {
                 self.ledger.push(Recorded {
                     parents: ids(detail),
                     revision: name,
                     checksum: extra,
                     upgraded: seq,
+                    reverting: what == "reverting",
                 });
             }
             "hook" => self.successes.push(success(Event::Hook)),

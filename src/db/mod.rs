@@ -9,6 +9,7 @@
 pub mod blocker;
 pub mod error;
 pub mod ledger;
+pub mod offline;
 pub mod postgres;
 mod sql;
 pub mod sqlite;
@@ -19,8 +20,8 @@ pub use self::{
     blocker::Blocker,
     error::{Class, DbError, Outcome, WorkError},
     ledger::{
-        AppliedRow, Entry, Event, HistoryLine, Holder, IndexState, Journalled, LedgerRow, Observed,
-        Recorded, Runner, Start, Success, TOOL, Tables,
+        AppliedRow, Correction, Entry, Event, HistoryLine, Holder, IndexState, Journalled, Kept,
+        LedgerRow, Observed, Origin, Recorded, Runner, Start, Success, TOOL, Tables,
     },
 };
 
@@ -125,6 +126,15 @@ impl Database {
         each!(Self, self, session => session.applied().await)
     }
 
+    /// What the ledger keeps of some revisions, in the order in which they were applied.
+    pub async fn kept(&mut self, revisions: &[String]) -> Result<Vec<Kept>, DbError> {
+        let literals: Vec<String> = revisions.iter().map(|id| sql::literal(id)).collect();
+        if literals.is_empty() {
+            return Ok(Vec::new());
+        }
+        each!(Self, self, session => session.kept(&literals).await)
+    }
+
     /// Reads the whole history, oldest line first.
     pub async fn history(&mut self) -> Result<Vec<HistoryLine>, DbError> {
         each!(Self, self, session => session.history().await)
@@ -226,6 +236,12 @@ impl Locked {
         each!(Self, self, locked => locked.fence(row, took).await)
     }
 
+    /// Takes the ledger row out, so that a second runner of the same way back blocks here; false
+    /// if there is none.
+    pub async fn unfence(&mut self, revision: &str) -> Result<bool, WorkError> {
+        each!(Self, self, locked => locked.unfence(revision).await)
+    }
+
     /// The ids in the ledger, as this transaction sees them.
     pub async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
         each!(Self, self, locked => locked.recorded().await)
@@ -311,6 +327,95 @@ impl Locked {
     /// Records a non-transactional revision whose statements have all run.
     pub async fn complete(&mut self, row: &LedgerRow, entry: &Entry) -> Result<(), WorkError> {
         each!(Self, self, locked => locked.complete(row, entry).await)
+    }
+
+    /// Notes, in a transaction of its own, that a revision is about to go statement by statement:
+    /// until it is gone, no server starts. False if the ledger is not as it is `expected` to be.
+    pub async fn mark(
+        &mut self,
+        revision: &str,
+        expected: &BTreeSet<String>,
+    ) -> Result<bool, WorkError> {
+        each!(Self, self, locked => locked.begin_own().await)?;
+        let marked = each!(Self, self, locked => locked.mark(revision).await)?;
+        if marked && self.recorded().await? == *expected {
+            self.commit().await?;
+            return Ok(true);
+        }
+        self.rollback().await;
+        Ok(false)
+    }
+
+    /// Takes out a non-transactional revision, all of whose down statements have run; false if
+    /// another one did.
+    pub async fn complete_back(
+        &mut self,
+        revision: &str,
+        entry: &Entry,
+    ) -> Result<bool, WorkError> {
+        if let Self::Postgres(locked) = self {
+            locked.reset().await?;
+        }
+        each!(Self, self, locked => locked.begin_own().await)?;
+        if !self.unfence(revision).await? {
+            self.rollback().await;
+            return Ok(false);
+        }
+        each!(Self, self, locked => locked.forget(revision).await)?;
+        each!(Self, self, locked => locked.add_entry(entry).await)?;
+        self.commit().await.map(|()| true)
+    }
+
+    /// Changes the ledger without any script, in one transaction; false, and nothing is changed, if
+    /// the ledger is not as it is expected to be.
+    pub async fn correct(
+        &mut self,
+        correction: &Correction,
+        entry: &Entry,
+    ) -> Result<bool, WorkError> {
+        each!(Self, self, locked => locked.begin_own().await)?;
+        let corrected = self.corrected(correction).await;
+        let fits = corrected.as_ref().is_ok_and(|fits| *fits);
+        if fits {
+            each!(Self, self, locked => locked.add_entry(entry).await)?;
+            self.commit().await?;
+        } else {
+            self.rollback().await;
+        }
+        corrected
+    }
+
+    async fn corrected(&mut self, correction: &Correction) -> Result<bool, WorkError> {
+        match correction {
+            Correction::Accept { row, from } => {
+                each!(Self, self, locked => locked.replace(row, from).await)
+            }
+            Correction::Stamp { expected, gone, come } => {
+                // The rows that come are the fence: another one who adds one of them waits here.
+                for row in come.iter().filter(|row| !expected.contains(&row.revision)) {
+                    match self.fence(row, None).await {
+                        Err(error) if error.is_duplicate() => return Ok(false),
+                        fenced => fenced?,
+                    }
+                }
+                let mut now = expected.clone();
+                now.extend(come.iter().map(|row| row.revision.clone()));
+                if self.recorded().await? != now {
+                    return Ok(false);
+                }
+                for revision in gone {
+                    if !self.unfence(revision).await? {
+                        return Ok(false);
+                    }
+                    each!(Self, self, locked => locked.forget(revision).await)?;
+                }
+                // Purged, and stamped again.
+                for row in come.iter().filter(|row| expected.contains(&row.revision)) {
+                    self.fence(row, None).await?;
+                }
+                Ok(true)
+            }
+        }
     }
 
     /// Whether an index is there and serves.

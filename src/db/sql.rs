@@ -2,6 +2,8 @@
 //!
 //! `prefix` is the quoted schema with its dot on PostgreSQL (a script may have changed the
 //! search path) and empty on SQLite.
+//!
+//! `$1` and so on are parameters; [`super::offline`] puts literals there.
 
 /// The three tables, in the order in which [`super::Tables`] names them.
 pub(super) const LEDGER: &str = "prelaunch_ledger";
@@ -14,6 +16,7 @@ pub(super) fn create_on_postgres(prefix: &str) -> String {
         "create table if not exists {prefix}{LEDGER} (
            revision text primary key,
            parents text not null,
+           depends_on text not null default '',
            tag text,
            title text not null,
            checksum text,
@@ -54,6 +57,7 @@ pub(super) fn create_on_sqlite() -> String {
         "create table if not exists {LEDGER} (
            revision text primary key not null,
            parents text not null,
+           depends_on text not null default '',
            tag text,
            title text not null,
            checksum text,
@@ -89,17 +93,19 @@ pub(super) fn create_on_sqlite() -> String {
 
 /// The one query of the look: five columns `what, name, detail, extra, seq`.
 ///
-/// * `revision`: id, parents, checksum, the newest line of the history that applied it;
+/// * `revision`, or `reverting` where it is half gone: id, parents, checksum, the newest line of the
+///   history that applied it;
 /// * `hook`, `reindex`: subject, heads, —, the newest line that says so;
 /// * `last`: the newest line of the history, which dates this look on the database's own count.
 ///
 /// Only the tables that exist may be named. `more` is one more `select` of the same columns.
 pub(super) fn look(prefix: &str, tables: super::Tables, more: Option<&str>) -> String {
+    const WHAT: &str = "case origin when 'reverting' then 'reverting' else 'revision' end";
     let mut parts = Vec::new();
     if tables.ledger {
         parts.push(if tables.history {
             format!(
-                "select 'revision' as what, l.revision as name, l.parents as detail, \
+                "select {WHAT} as what, l.revision as name, l.parents as detail, \
                         l.checksum as extra, u.seq as seq \
                  from {prefix}{LEDGER} l left join (\
                    select subject, max(seq) as seq from {prefix}{HISTORY} \
@@ -108,7 +114,7 @@ pub(super) fn look(prefix: &str, tables: super::Tables, more: Option<&str>) -> S
             )
         } else {
             format!(
-                "select 'revision' as what, revision as name, parents as detail, \
+                "select {WHAT} as what, revision as name, parents as detail, \
                         checksum as extra, cast(null as bigint) as seq from {prefix}{LEDGER}"
             )
         });
@@ -139,8 +145,28 @@ pub(super) fn look(prefix: &str, tables: super::Tables, more: Option<&str>) -> S
 pub(super) fn insert_ledger(prefix: &str) -> String {
     format!(
         "insert into {prefix}{LEDGER} \
-           (revision, parents, tag, title, checksum, up, down, origin, duration_ms, applied_by, tool) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+           (revision, parents, depends_on, tag, title, checksum, up, down, origin, duration_ms, \
+            applied_by, tool) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    )
+}
+
+/// Takes a revision out: the fence of the way back.
+pub(super) fn delete_ledger(prefix: &str) -> String {
+    format!("delete from {prefix}{LEDGER} where revision = $1")
+}
+
+/// Notes that a revision is going, statement by statement; false if it has gone.
+pub(super) fn mark_ledger(prefix: &str) -> String {
+    format!("update {prefix}{LEDGER} set origin = 'reverting' where revision = $1")
+}
+
+/// Puts another script of the same revision in the place of the one that was run.
+pub(super) fn accept_ledger(prefix: &str) -> String {
+    format!(
+        "update {prefix}{LEDGER} set parents = $3, depends_on = $4, tag = $5, title = $6, \
+           checksum = $7, up = $8, down = $9, tool = $10 \
+         where revision = $1 and checksum = $2"
     )
 }
 
@@ -170,6 +196,16 @@ pub(super) fn applied(prefix: &str, time: impl Fn(&str) -> String) -> String {
     format!(
         "select revision, parents, tag, title, {at}, applied_by from {prefix}{LEDGER} \
          order by applied_at, revision"
+    )
+}
+
+/// What the ledger keeps of some revisions: id, parents, dependencies, tag, title, up, down. The ids
+/// are literals.
+pub(super) fn kept(prefix: &str, ids: &[String]) -> String {
+    format!(
+        "select revision, parents, depends_on, tag, title, up, down from {prefix}{LEDGER} \
+         where revision in ({}) order by applied_at, revision",
+        ids.join(", ")
     )
 }
 
@@ -213,4 +249,9 @@ pub(super) fn journal_undone(prefix: &str) -> String {
 /// Forgets the statements of a revision that is recorded as a whole.
 pub(super) fn journal_forget(prefix: &str) -> String {
     format!("delete from {prefix}{JOURNAL} where revision = $1")
+}
+
+/// A text constant, as both engines read it.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }

@@ -85,6 +85,15 @@ impl Graph {
     /// heads alone.
     pub fn route(&self, recorded: &BTreeSet<String>, target: &Target) -> Result<Route, RouteError> {
         let destination = self.destination(target, recorded)?;
+        self.route_to(recorded, &destination)
+    }
+
+    /// The same to where a target leads, be it looked up in another graph.
+    pub fn route_to(
+        &self,
+        recorded: &BTreeSet<String>,
+        destination: &Destination,
+    ) -> Result<Route, RouteError> {
         let unknown: Vec<String> =
             recorded.iter().filter(|id| self.get_str(id).is_none()).cloned().collect();
         if !unknown.is_empty() {
@@ -101,7 +110,7 @@ impl Graph {
                     Way::Up(self.up(recorded, &missing)?)
                 }
             }
-            Destination::Before(ids) => back(self.down(recorded, &ids)),
+            Destination::Before(ids) => back(self.down(recorded, ids)),
         };
         let mut after = recorded.clone();
         match &way {

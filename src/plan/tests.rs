@@ -31,6 +31,7 @@ pub(crate) fn observed(chain: &Chain, ids: &str) -> Observed {
         parents: Vec::new(),
         checksum: chain.scripts.get(id).map(|script| script.checksum(chain.engine).to_string()),
         upgraded: Some(seq),
+        reverting: false,
     };
     let ledger: Vec<Recorded> = (1..).zip(ids.split_whitespace()).map(row).collect();
     let last = i64::try_from(ledger.len()).unwrap();
@@ -121,8 +122,9 @@ fn a_changed_script_comes_before_everything_else() {
     let State::Wrong(refusal) = state(&chain, &observed) else { panic!("not refused") };
     assert_eq!(
         refusal.to_string(),
-        "a script was changed after it was applied: `a.sql`; put the text back that was applied, \
-         and write a new revision for what shall be different"
+        "a script was changed after it was applied: `a.sql`; put the text back that was applied \
+         and write a new revision for what shall be different, or accept it with \
+         `prelaunch database accept`"
     );
     observed.ledger[1].checksum = None;
     observed.ledger[0].checksum = None;

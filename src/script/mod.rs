@@ -25,13 +25,14 @@ mod checksum;
 mod fault;
 mod header;
 mod lexer;
+pub mod losses;
 mod refusals;
 mod sections;
 mod statements;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
+use std::{collections::BTreeSet, fmt, fmt::Write as _, path::Path, time::Duration};
 
 pub use checksum::Checksum;
 pub use fault::{ScriptFault, ScriptFaultKind};
@@ -105,6 +106,24 @@ pub struct Settings {
     pub reindex: Datasets,
 }
 
+impl Settings {
+    /// The lines of a header that say how to run a section, where it is not as by default.
+    fn lines(&self) -> String {
+        let mut lines = String::new();
+        if !self.transactional {
+            lines.push_str("-- transaction: false\n");
+        }
+        if self.idempotent {
+            lines.push_str("-- idempotent: true\n");
+        }
+        if let Some(timeout) = self.lock_timeout {
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(lines, "-- lock-timeout: {}ms", timeout.as_millis());
+        }
+        lines
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { transactional: true, idempotent: false, lock_timeout: None, reindex: Datasets::None }
@@ -165,6 +184,34 @@ impl Script {
             }
         }
         text
+    }
+
+    /// The way back as the ledger keeps it, so that it can be taken when the script is gone: the
+    /// down sections in use, and above them, where it has such, the lines of the header that say how
+    /// to run them. Nothing where there is no down section.
+    #[must_use]
+    pub fn kept_down(&self, engine: Engine) -> Option<String> {
+        let text = self.serves(engine, Direction::Down).then(|| self.text(engine, Direction::Down));
+        let settings = self.settings.lines();
+        text.map(|text| match settings.as_str() {
+            "" => text,
+            settings => format!("{settings}-- migrate:down\n{text}"),
+        })
+    }
+
+    /// A script of a revision whose file is gone, from what [`Script::kept_down`] gave. It has no up
+    /// section; the place of its revision is where faults and errors are said to be.
+    pub fn from_kept(revision: Revision, down: &str) -> Result<Self, Vec<ScriptFault>> {
+        let first = format!("-- revision: {}\n", revision.id);
+        // No section can have such a line: it would have begun another one.
+        let has_marker = down.lines().any(|line| line.starts_with("-- migrate:down"));
+        let marker = if has_marker { "" } else { "-- migrate:down\n" };
+        let above = first.lines().count() + marker.lines().count();
+        let mut script = Self::parse(&revision.place.path, &format!("{first}{marker}{down}"))?;
+        for section in &mut script.sections {
+            section.line = section.line.saturating_sub(above).max(1);
+        }
+        Ok(Self { revision, ..script })
     }
 
     /// The checksum of the up sections in use; what it covers is written at [`Checksum`].

@@ -99,18 +99,22 @@ impl Statement {
         self.tokens.last().is_some_and(|token| is_word(&self.text, *token, word))
     }
 
-    fn slice(&self, token: &Token) -> &str {
+    pub(super) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    pub(super) fn slice(&self, token: &Token) -> &str {
         &self.text[token.start..token.end]
     }
 
     /// Moves past these bare words, or stays.
-    fn take(&self, rest: &mut &[Token], words: &[&str]) -> Option<()> {
+    pub(super) fn take(&self, rest: &mut &[Token], words: &[&str]) -> Option<()> {
         let (leading, behind) = rest.split_at_checked(words.len())?;
         let same = |(token, word): (&Token, &&str)| is_word(&self.text, *token, word);
         leading.iter().zip(words).all(same).then(|| *rest = behind)
     }
 
-    fn take_identifier(&self, rest: &mut &[Token]) -> Option<String> {
+    pub(super) fn take_identifier(&self, rest: &mut &[Token]) -> Option<String> {
         let (token, behind) = rest.split_first()?;
         let mut name = match token.kind {
             Kind::Word => self.slice(token).to_ascii_lowercase(),

@@ -16,6 +16,8 @@
 //! - `proxy` a TCP proxy that breaks off where it hurts
 //! - `gate` stops runners under the lock, and lets them go on
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
+//! - `shape` a schema as text
+//! - `log` what the lines of the log may be
 //! - `process` a process as `/proc` shows it from outside
 //!
 //! The tests, by what they claim:
@@ -24,7 +26,9 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `terminal` what the verbs of the terminal answer
+//! - `migrate` how they change a database
 //! - `revision` what they write and examine
+//! - `docs` that what the documentation tells people to type works
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
@@ -42,6 +46,7 @@
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
 //! - `children` hooks and delegated commands: what they are given, and how they end
 //! - `run_as` becoming another user
+//! - `signs` what those are told who watch from outside
 //! - `signals` that a signal ends every kind of wait, and what is left then
 #![allow(
     clippy::expect_used,
@@ -64,12 +69,15 @@ mod commit;
 mod concurrently;
 mod conformance;
 mod database;
+mod docs;
 mod exec;
 mod ddl_locks;
 mod fence;
 mod gate;
 mod limits;
 mod misbehaving;
+mod log;
+mod migrate;
 mod orphans;
 mod outcome;
 mod pooler;
@@ -84,7 +92,9 @@ mod rights;
 mod running;
 mod scenario;
 mod session;
+mod shape;
 mod signals;
+mod signs;
 mod sqlite;
 mod terminal;
 mod tidy;

@@ -19,6 +19,7 @@ use nix::{
 use tempfile::TempDir;
 
 use crate::{
+    log,
     outcome::Outcome,
     words::{Stand, normalised},
 };
@@ -133,6 +134,7 @@ impl Running {
             let told = outcome.raw_stderr.contains(secret.as_str());
             assert!(!told, "a password is on stderr\n{}", outcome.transcript());
         }
+        log::check(&outcome.raw_stderr);
         outcome
     }
 

@@ -110,7 +110,7 @@ Current revision
         newer.run().assert_status(0);
         let older = newer.without_script("c02.sql");
         older.clone().args(&["database", "check"]).env("DATABASE_AHEAD", "allow").run().assert_status(16)
-            .assert_last_words("prelaunch: exit 16 in plan: the database is ahead: this image lacks revision `c02`; start the image that brought it, or set DATABASE_AHEAD=allow");
+            .assert_last_words("prelaunch: exit 16 in plan: the database is ahead: this image lacks revision `c02`; use the image that brought it, or let this one revert it with `prelaunch database migrate --allow-downgrade`");
         older.clone().args(&["database", "current"]).run().assert_status(0).assert_stdout("c02");
         let listing = older.args(&["database", "revisions"]).run();
         assert_eq!(

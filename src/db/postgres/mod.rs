@@ -21,7 +21,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, postgres::PgR
 use self::address::Address;
 pub use self::{lock::Queue, work::Locked};
 use super::{
-    AppliedRow, DbError, HistoryLine, Holder, Observed, Runner, Tables, Terms, ledger::ids, sql,
+    AppliedRow, DbError, HistoryLine, Holder, Kept, Observed, Runner, Tables, Terms,
+    ledger::ids,
+    sql::{self, literal},
 };
 use crate::config::url::PostgresUrl;
 
@@ -102,6 +104,12 @@ impl Session {
         }
         let query = sql::applied(&self.facts.prefix(), sql::time_on_postgres);
         self.read(query).await?.iter().map(applied_row).collect()
+    }
+
+    /// See [`super::Database::kept`].
+    pub(super) async fn kept(&mut self, revisions: &[String]) -> Result<Vec<Kept>, DbError> {
+        let query = sql::kept(&self.facts.prefix(), revisions);
+        self.read(query).await?.iter().map(kept).collect()
     }
 
     /// See [`super::Database::history`].
@@ -256,6 +264,19 @@ fn applied_row(row: &PgRow) -> Result<AppliedRow, DbError> {
     })
 }
 
+/// A row of [`sql::kept`].
+fn kept(row: &PgRow) -> Result<Kept, DbError> {
+    Ok(Kept {
+        revision: cell(row, 0)?,
+        parents: ids(cell(row, 1)?),
+        depends_on: ids(cell(row, 2)?),
+        tag: cell(row, 3)?,
+        title: cell(row, 4)?,
+        up: cell(row, 5)?,
+        down: cell(row, 6)?,
+    })
+}
+
 /// A row of [`sql::history`].
 fn history_line(row: &PgRow) -> Result<HistoryLine, DbError> {
     let took: Option<i64> = cell(row, 5)?;
@@ -293,9 +314,4 @@ fn shown(column: &str) -> String {
 /// An identifier in quotes.
 fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
-}
-
-/// A text constant.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

@@ -16,8 +16,8 @@ use super::{
     limit::untimed, literal, lock::Key, observe, quoted, rows, run, watch::Watch,
 };
 use crate::db::{
-    Blocker, DbError, Entry, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL,
-    Terms, WorkError, sql,
+    Blocker, DbError, Entry, Event, IndexState, Journalled, LedgerRow, Observed, Outcome, Start,
+    TOOL, Terms, WorkError, sql,
 };
 
 /// How long a rollback may take before it is left to the server.
@@ -110,16 +110,56 @@ impl Locked {
         let insert = bound(sql::insert_ledger(&self.facts.prefix()))
             .bind(row.revision.clone())
             .bind(row.parents.clone())
+            .bind(row.depends_on.clone())
             .bind(row.tag.clone())
             .bind(row.title.clone())
             .bind(row.checksum.clone())
             .bind(row.up.clone())
             .bind(row.down.clone())
-            .bind("upgrade")
+            .bind(row.origin.name())
             .bind(took.map(milliseconds))
             .bind(self.address.runner.host.clone())
             .bind(TOOL);
         self.bound(insert).await
+    }
+
+    /// See [`super::super::Locked::unfence`].
+    pub(crate) async fn unfence(&mut self, revision: &str) -> Result<bool, WorkError> {
+        let delete = bound(sql::delete_ledger(&self.facts.prefix())).bind(revision.to_owned());
+        Ok(self.counted(delete).await? == 1)
+    }
+
+    /// See [`super::super::Locked::mark`].
+    pub(crate) async fn mark(&mut self, revision: &str) -> Result<bool, WorkError> {
+        let mark = bound(sql::mark_ledger(&self.facts.prefix())).bind(revision.to_owned());
+        Ok(self.counted(mark).await? == 1)
+    }
+
+    /// See [`super::super::Locked::replace`].
+    pub(crate) async fn replace(&mut self, row: &LedgerRow, from: &str) -> Result<bool, WorkError> {
+        let accept = bound(sql::accept_ledger(&self.facts.prefix()))
+            .bind(row.revision.clone())
+            .bind(from.to_owned())
+            .bind(row.parents.clone())
+            .bind(row.depends_on.clone())
+            .bind(row.tag.clone())
+            .bind(row.title.clone())
+            .bind(row.checksum.clone())
+            .bind(row.up.clone())
+            .bind(row.down.clone())
+            .bind(TOOL);
+        Ok(self.counted(accept).await? == 1)
+    }
+
+    /// See [`super::super::Locked::forget`].
+    pub(crate) async fn forget(&mut self, revision: &str) -> Result<(), WorkError> {
+        let forget = sql::journal_forget(&self.facts.prefix());
+        self.bound(bound(forget).bind(revision.to_owned())).await
+    }
+
+    /// Opens a transaction in which only tables of ours are written.
+    pub(crate) async fn begin_own(&mut self) -> Result<(), WorkError> {
+        self.begin(self.terms.lock_timeout).await
     }
 
     pub(crate) async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
@@ -146,8 +186,16 @@ impl Locked {
     }
 
     async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
+        self.counted(query).await.map(drop)
+    }
+
+    /// Runs it, and gives the number of rows that it changed.
+    async fn counted(&mut self, query: Bound<'_>) -> Result<u64, WorkError> {
         let Self { address, key, terms, keeper, worker, watch, .. } = self;
-        let work = async { query.execute(worker).await.map(drop).map_err(DbError::from_request) };
+        let work = async {
+            let done = query.execute(worker).await.map_err(DbError::from_request)?;
+            Ok(done.rows_affected())
+        };
         guarded(address, *key, terms, keeper, watch.beside(address, *key, work)).await
     }
 
@@ -156,7 +204,7 @@ impl Locked {
     ///
     /// What the client named when it connected is a default of the session only without a pooler:
     /// PgBouncer sets it like anybody, and without its name the worker could not be cancelled.
-    fn reset(&self) -> String {
+    fn reset_text(&self) -> String {
         let name = self.address.application_name(&self.key.short(), "worker");
         format!(
             "reset session authorization; reset role; reset all; \
@@ -166,20 +214,25 @@ impl Locked {
         )
     }
 
+    pub(crate) async fn reset(&mut self) -> Result<(), WorkError> {
+        self.execute(&self.reset_text()).await
+    }
+
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
         // That puts back what this transaction had set, too, and the commit is still to come, with
         // all that was deferred to it. As one request: the role's limits count from the first.
         let lock_timeout = self.watch.lock_timeout().unwrap_or(self.terms.lock_timeout);
-        self.execute(&format!("{}; {}", self.reset(), self.settings(lock_timeout))).await?;
-        let prefix = self.facts.prefix();
-        let time = bound(sql::time_ledger(&prefix))
-            .bind(entry.subject.clone())
-            .bind(milliseconds(entry.took));
-        self.bound(time).await?;
+        self.execute(&format!("{}; {}", self.reset_text(), self.settings(lock_timeout))).await?;
+        if entry.event == Event::Upgrade {
+            let time = bound(sql::time_ledger(&self.facts.prefix()))
+                .bind(entry.subject.clone())
+                .bind(milliseconds(entry.took));
+            self.bound(time).await?;
+        }
         self.add_entry(entry).await
     }
 
-    async fn add_entry(&mut self, entry: &Entry) -> Result<(), WorkError> {
+    pub(crate) async fn add_entry(&mut self, entry: &Entry) -> Result<(), WorkError> {
         let insert = bound(sql::insert_history(&self.facts.prefix()))
             .bind(entry.event.name())
             .bind(entry.subject.clone())
@@ -289,11 +342,10 @@ impl Locked {
         row: &LedgerRow,
         entry: &Entry,
     ) -> Result<(), WorkError> {
-        self.execute(&self.reset()).await?;
+        self.reset().await?;
         self.begin(self.terms.lock_timeout).await?;
         self.fence(row, Some(entry.took)).await?;
-        let forget = sql::journal_forget(&self.facts.prefix());
-        self.bound(bound(forget).bind(row.revision.clone())).await?;
+        self.forget(&row.revision).await?;
         self.add_entry(entry).await?;
         self.commit().await
     }

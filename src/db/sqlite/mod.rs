@@ -31,7 +31,7 @@ use sqlx::{
 
 pub use self::work::Locked;
 use super::{
-    AppliedRow, DbError, HistoryLine, Holder, Observed, Runner, Tables, Terms, WorkError,
+    AppliedRow, DbError, HistoryLine, Holder, Kept, Observed, Runner, Tables, Terms, WorkError,
     ledger::ids, sql,
 };
 use crate::config::url::SqliteUrl;
@@ -79,6 +79,11 @@ impl Session {
     pub(super) async fn applied(&mut self) -> Result<Vec<AppliedRow>, DbError> {
         let query = sql::applied("", str::to_owned);
         self.read(sql::LEDGER, query).await?.iter().map(applied_row).collect()
+    }
+
+    /// See [`super::Database::kept`].
+    pub(super) async fn kept(&mut self, revisions: &[String]) -> Result<Vec<Kept>, DbError> {
+        self.read(sql::LEDGER, sql::kept("", revisions)).await?.iter().map(kept).collect()
     }
 
     /// See [`super::Database::history`].
@@ -261,6 +266,19 @@ fn applied_row(row: &SqliteRow) -> Result<AppliedRow, DbError> {
         title: cell(row, 3)?,
         at: cell(row, 4)?,
         by: cell(row, 5)?,
+    })
+}
+
+/// A row of [`sql::kept`].
+fn kept(row: &SqliteRow) -> Result<Kept, DbError> {
+    Ok(Kept {
+        revision: cell(row, 0)?,
+        parents: ids(cell(row, 1)?),
+        depends_on: ids(cell(row, 2)?),
+        tag: cell(row, 3)?,
+        title: cell(row, 4)?,
+        up: cell(row, 5)?,
+        down: cell(row, 6)?,
     })
 }
 

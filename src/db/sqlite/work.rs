@@ -21,8 +21,8 @@ use sqlx::{
 use super::{cell, close, observe, rows};
 use crate::{
     db::{
-        DbError, Entry, Journalled, LedgerRow, Observed, Outcome, Runner, Start, TOOL, Tables,
-        Terms, WorkError, sql,
+        DbError, Entry, Event, Journalled, LedgerRow, Observed, Outcome, Runner, Start, TOOL,
+        Tables, Terms, WorkError, sql,
     },
     pause::{Pause, spoken},
     stage::Stage,
@@ -142,16 +142,56 @@ impl Locked {
         let insert = bound(sql::insert_ledger(""))
             .bind(row.revision.clone())
             .bind(row.parents.clone())
+            .bind(row.depends_on.clone())
             .bind(row.tag.clone())
             .bind(row.title.clone())
             .bind(row.checksum.clone())
             .bind(row.up.clone())
             .bind(row.down.clone())
-            .bind("upgrade")
+            .bind(row.origin.name())
             .bind(took.map(milliseconds))
             .bind(self.runner.host.clone())
             .bind(TOOL);
         self.bound(insert).await
+    }
+
+    /// See [`super::super::Locked::unfence`].
+    pub(crate) async fn unfence(&mut self, revision: &str) -> Result<bool, WorkError> {
+        let delete = bound(sql::delete_ledger("")).bind(revision.to_owned());
+        Ok(self.counted(delete).await? == 1)
+    }
+
+    /// See [`super::super::Locked::mark`].
+    pub(crate) async fn mark(&mut self, revision: &str) -> Result<bool, WorkError> {
+        let mark = bound(sql::mark_ledger("")).bind(revision.to_owned());
+        Ok(self.counted(mark).await? == 1)
+    }
+
+    /// See [`super::super::Locked::replace`].
+    pub(crate) async fn replace(&mut self, row: &LedgerRow, from: &str) -> Result<bool, WorkError> {
+        let accept = bound(sql::accept_ledger(""))
+            .bind(row.revision.clone())
+            .bind(from.to_owned())
+            .bind(row.parents.clone())
+            .bind(row.depends_on.clone())
+            .bind(row.tag.clone())
+            .bind(row.title.clone())
+            .bind(row.checksum.clone())
+            .bind(row.up.clone())
+            .bind(row.down.clone())
+            .bind(TOOL);
+        Ok(self.counted(accept).await? == 1)
+    }
+
+    /// See [`super::super::Locked::forget`].
+    pub(crate) async fn forget(&mut self, revision: &str) -> Result<(), WorkError> {
+        let forget = sql::journal_forget("");
+        self.bound(bound(forget).bind(revision.to_owned())).await
+    }
+
+    /// Opens a transaction in which only tables of ours are written.
+    pub(crate) async fn begin_own(&mut self) -> Result<(), WorkError> {
+        self.patiently("begin immediate").await
     }
 
     pub(crate) async fn recorded(&mut self) -> Result<BTreeSet<String>, WorkError> {
@@ -173,8 +213,16 @@ impl Locked {
     }
 
     async fn bound(&mut self, query: Bound<'_>) -> Result<(), WorkError> {
+        self.counted(query).await.map(drop)
+    }
+
+    /// Runs it, and gives the number of rows that it changed.
+    async fn counted(&mut self, query: Bound<'_>) -> Result<u64, WorkError> {
         let Self { worker, stop, terms, .. } = self;
-        let work = async { query.execute(worker).await.map(drop).map_err(DbError::from_request) };
+        let work = async {
+            let done = query.execute(worker).await.map_err(DbError::from_request)?;
+            Ok(done.rows_affected())
+        };
         guarded(terms, stop, work).await
     }
 
@@ -215,13 +263,16 @@ impl Locked {
     }
 
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
-        let time =
-            bound(sql::time_ledger("")).bind(entry.subject.clone()).bind(milliseconds(entry.took));
-        self.bound(time).await?;
+        if entry.event == Event::Upgrade {
+            let time = bound(sql::time_ledger(""))
+                .bind(entry.subject.clone())
+                .bind(milliseconds(entry.took));
+            self.bound(time).await?;
+        }
         self.add_entry(entry).await
     }
 
-    async fn add_entry(&mut self, entry: &Entry) -> Result<(), WorkError> {
+    pub(crate) async fn add_entry(&mut self, entry: &Entry) -> Result<(), WorkError> {
         let insert = bound(sql::insert_history(""))
             .bind(entry.event.name())
             .bind(entry.subject.clone())
@@ -333,7 +384,7 @@ impl Locked {
     ) -> Result<(), WorkError> {
         self.patiently("begin immediate").await?;
         self.fence(row, Some(entry.took)).await?;
-        self.bound(bound(sql::journal_forget("")).bind(row.revision.clone())).await?;
+        self.forget(&row.revision).await?;
         self.add_entry(entry).await?;
         self.commit().await
     }

@@ -2,6 +2,7 @@
 
 mod checksum;
 mod header;
+mod losses;
 mod refusals;
 mod statements;
 

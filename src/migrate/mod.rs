@@ -1,0 +1,188 @@
+//! The verbs of the terminal that change a database: `database migrate`, `stamp`, `accept`.
+//!
+//! They are the flow of a run, stopped before the server: scripts, wait, look, and then under the
+//! lock the same look again. What a run decides by its variables is decided here by flags: any
+//! target, and back only where that was allowed and confirmed. Hooks and reindexing are a run's.
+//!
+//! - `course` from what the ledger holds to a target: the route and the scripts for it
+//! - `goal` the target on the command line
+//! - `pages` a route for people and machines
+//! - `consent` may it go back? asks at a terminal
+//! - `offline` routes without a database; the script of `--sql`
+//! - `stamp` `database stamp` and `database accept`
+//!
+//! What a reader may not expect: the database may have revisions that no script here has. Their way
+//! back is in the ledger, so that an older image can take back what a newer one brought; for
+//! `head` it is the older image that says where that is.
+
+mod consent;
+mod course;
+pub mod error;
+pub mod goal;
+mod offline;
+mod pages;
+mod stamp;
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use tracing::info;
+
+use self::course::Course;
+pub use self::error::MigrateError;
+use crate::{
+    apply::{self, Patience},
+    cli::{Change, Migrate},
+    config::Config,
+    database::{pages::Paint, reading::Reading, write},
+    db::{Database, Kept, Locked, Observed, Terms},
+    error::Error,
+    files::Chain,
+    graph::{Way, target::Target},
+    lock::{self, Turn},
+    plan::{self, Next},
+    signals::Signals,
+    stage::Stage,
+};
+
+/// Changes a database, or says how it would be changed.
+pub fn run(config: &Config, change: &Change, signals: &Arc<Signals>) -> Result<ExitCode, Error> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
+    let reading = Reading { config, signals };
+    let changed = runtime.block_on(async {
+        match change {
+            Change::Migrate(asked) => Box::pin(migrate(&reading, asked)).await,
+            Change::Stamp { target, purge } => {
+                Box::pin(stamp::stamp(&reading, target, *purge)).await
+            }
+            Change::Accept { revision } => Box::pin(stamp::accept(&reading, revision)).await,
+        }
+    });
+    // A look-up of a name may block its thread for long, and must not hold us.
+    runtime.shutdown_background();
+    changed.map(|()| ExitCode::SUCCESS)
+}
+
+/// Migrates to a target, or says how.
+async fn migrate(reading: &Reading<'_>, asked: &Migrate) -> Result<(), Error> {
+    let paint = Paint { on: io::stdout().is_terminal() };
+    if asked.offline || asked.revision.from.is_some() {
+        let text = offline::answer(reading, asked, paint)?;
+        return write(&text).map_err(Error::Output);
+    }
+    let chain = reading.chain(true)?;
+    let mut database = reading.open().await?;
+    let (observed, kept) = seen(reading, &mut database, &chain).await?;
+    let target = &asked.revision.to;
+    let course = Course::plot(&chain, &observed, &kept, target).map_err(Error::Migrate)?;
+    if asked.plan || asked.sql {
+        let text = if asked.sql {
+            let schema = database.schema();
+            offline::script(&course, &chain, &schema, reading.config).map_err(Error::Migrate)?
+        } else {
+            pages::plan(&course, &chain, asked.json, paint).map_err(Error::Migrate)?
+        };
+        database.close().await;
+        return write(&text).map_err(Error::Output);
+    }
+    if let Way::There = course.route.way {
+        info!(
+            stage = %Stage::Plan, event = "unneeded", at = course.at_text(),
+            "the database is there; nothing to do"
+        );
+        database.close().await;
+        return Ok(());
+    }
+    // What is wrong with the scripts comes to light before anybody is asked, and before the lock.
+    course.work(&chain).map_err(Error::Migrate)?;
+    if let Way::Down(_) = course.route.way {
+        consent::ask(&course, &chain, asked, reading.signals, paint)?;
+    }
+    let judge = |observed: &Observed| match Course::plot(&chain, observed, &kept, target) {
+        Ok(course) if course.route.way == Way::There => Next::Start,
+        // What stands in the way is said under the lock.
+        Ok(_) | Err(_) => Next::Work,
+    };
+    let Some(mut locked) = locked(reading, database, judge).await? else { return Ok(()) };
+    let migrated =
+        under_the_lock(&mut locked, &chain, &kept, target, &course, reading.config).await;
+    locked.release().await;
+    migrated
+}
+
+/// What the database remembers, with the texts of what the scripts here do not have.
+async fn seen(
+    reading: &Reading<'_>,
+    database: &mut Database,
+    chain: &Chain,
+) -> Result<(Observed, Vec<Kept>), Error> {
+    let looked = Box::pin(async {
+        let observed = database.look().await?;
+        let unknown = observed.ledger.iter().map(|row| &row.revision);
+        let unknown = unknown.filter(|id| chain.graph.get_str(id).is_none()).cloned();
+        let changed = plan::changed(chain, &observed).map(|script| script.revision.id.to_string());
+        let wanted: Vec<String> = unknown.chain(changed).collect();
+        let kept = database.kept(&wanted).await?;
+        Ok((observed, kept))
+    });
+    let looked = reading.stopped_by_a_signal(looked).await?;
+    looked.map_err(|error| Error::unreadable(error, reading.config, database))
+}
+
+/// The lock; none if meanwhile somebody else has done all of it.
+async fn locked(
+    reading: &Reading<'_>,
+    database: Database,
+    judge: impl Fn(&Observed) -> Next,
+) -> Result<Option<Box<Locked>>, Error> {
+    let terms = Terms {
+        lock_timeout: reading.config.lock_timeout,
+        beat: reading.config.lock_beat,
+        signals: Arc::clone(reading.signals),
+    };
+    let turn = Box::pin(lock::acquire(database, terms, judge)).await;
+    match turn.map_err(Error::Lock)? {
+        Turn::Ours(locked) => Ok(Some(locked)),
+        Turn::Unneeded => Ok(None),
+    }
+}
+
+/// Takes the steps, and looks whether they led there.
+async fn under_the_lock(
+    locked: &mut Locked,
+    chain: &Chain,
+    kept: &[Kept],
+    target: &Target,
+    consented: &Course,
+    config: &Config,
+) -> Result<(), Error> {
+    let observed = locked.look().await.map_err(Error::Locked)?;
+    let course = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;
+    match (&course.route.way, &consented.route.way) {
+        (Way::There, _) => return Ok(()),
+        // Another runner may have come part of the way.
+        (Way::Up(_), Way::Up(_)) => {}
+        // What goes is what was shown, or nothing.
+        (now, then) if now == then => {}
+        (Way::Up(_) | Way::Down(_), _) => return Err(Error::Migrate(MigrateError::Moved)),
+    }
+    course.tell();
+    let work = course.work(chain).map_err(Error::Migrate)?;
+    apply::apply(locked, &work, Patience::of(config)).await.map_err(Error::Apply)?;
+    let observed = locked.look().await.map_err(Error::Locked)?;
+    let reached = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;
+    // A step that is counted from where the database is leads on from there again.
+    if reached.at() == course.route.to {
+        info!(stage = %Stage::Apply, event = "migrated", at = reached.at_text(), "the database is there");
+        Ok(())
+    } else {
+        Err(Error::Migrate(MigrateError::Elsewhere {
+            target: target.to_string(),
+            at: reached.at_text(),
+        }))
+    }
+}

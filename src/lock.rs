@@ -15,8 +15,9 @@ use crate::{
     stage::Stage,
 };
 
-/// The first pause between polls, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The first pause between polls, and the longest, to which jitter may add a half: whoever waits has
+/// the lock, and the work, within two seconds after its holder has died.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
 /// How long a poll may take; a server that has gone silent must not make us miss the deadline.
 const POLL: Duration = Duration::from_secs(5);
@@ -95,7 +96,8 @@ pub async fn acquire(
                 info!(stage = %Stage::Lock, event = "locked", lock = queue.name(),
                       waited = spoken(pause.elapsed()), "has the lock");
                 // It changes nothing, and may have to wait: for a pooler, for an orphan.
-                let entered = signals.or(queue.enter()).await.map_err(LockError::Stopped)?;
+                let entered = signals.or(Box::pin(queue.enter())).await;
+                let entered = entered.map_err(LockError::Stopped)?;
                 let entered = entered.map_err(LockError::from)?;
                 return Ok(Turn::Ours(Box::new(entered)));
             }
@@ -186,7 +188,7 @@ impl From<WorkError> for LockError {
         match error {
             WorkError::Stopped { signal, .. } => Self::Stopped(signal),
             other @ (WorkError::Db(_)
-            | WorkError::LockLost(_)
+            | WorkError::LockLost { .. }
             | WorkError::Orphan { .. }
             | WorkError::ForeignKeys { .. }) => Self::Database(other),
         }

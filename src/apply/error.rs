@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    db::WorkError,
+    db::{Blocker, WorkError},
     graph::revision::{Place, RevisionId},
     pause::spoken,
     script::Direction,
@@ -56,19 +56,23 @@ pub enum ApplyError {
     },
     /// It gave way to other sessions' locks until the patience ended.
     #[error(
-        "revision `{revision}` did not get its locks in {tries} tries within {}, the last time at {spot}; \
+        "revision `{revision}` did not get its locks in {tries} tries within {}, the last time at {}{}; \
          it was rolled back; end what blocks it, or raise DDL_LOCK_TIMEOUT or LOCK_TIMEOUT",
-        spoken(*.limit)
+        spoken(*.limit),
+        .spot.as_ref().map_or_else(|| "the commit".to_owned(), ToString::to_string),
+        .blocker.as_ref().map(|blocker| format!(", blocked by {blocker}")).unwrap_or_default()
     )]
     GaveWay {
         /// Which.
         revision: RevisionId,
-        /// Where it gave way.
-        spot: Spot,
+        /// Where it gave way; none is the commit.
+        spot: Option<Spot>,
         /// How many times.
         tries: u32,
         /// `LOCK_TIMEOUT`.
         limit: Duration,
+        /// Who was in the way, if that could be seen.
+        blocker: Option<Blocker>,
         /// What the database said.
         source: WorkError,
     },

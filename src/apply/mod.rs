@@ -231,6 +231,7 @@ impl Step<'_> {
         let ddl_lock_timeout =
             self.script.settings.lock_timeout.unwrap_or(patience.ddl_lock_timeout);
         let mut pause = Pause::new(PAUSES.0, PAUSES.1, patience.lock_timeout);
+        let mut blocker = None;
         loop {
             let Err(failed) = self.attempt(locked, &row, ddl_lock_timeout).await else {
                 return Ok(());
@@ -239,7 +240,14 @@ impl Step<'_> {
             let revision = self.id().clone();
             let (spot, source) = match failed {
                 Failed::At(spot, WorkError::Db(error)) if error.gave_way() => {
-                    (spot, WorkError::Db(error))
+                    (Some(spot), WorkError::Db(error))
+                }
+                // What is deferred to the commit waits there. It was answered, and so nothing of
+                // it is left; on SQLite a commit has been patient itself.
+                Failed::Around(WorkError::Db(error))
+                    if error.gave_way() && locked.engine() == Engine::Postgres =>
+                {
+                    (None, WorkError::Db(error))
                 }
                 Failed::At(spot, source) => {
                     return Err(ApplyError::Script { revision, spot, source });
@@ -251,12 +259,15 @@ impl Step<'_> {
                     return Err(ApplyError::Open { revision, direction, source });
                 }
             };
+            blocker = locked.blocker().cloned().or(blocker);
             let Some(next) = pause.next() else {
                 let (tries, limit) = (pause.tries(), pause.limit());
-                return Err(ApplyError::GaveWay { revision, spot, tries, limit, source });
+                return Err(ApplyError::GaveWay { revision, spot, tries, limit, blocker, source });
             };
             warn!(
-                stage = %Stage::Apply, event = "gave_way", revision = %revision, at = %spot,
+                stage = %Stage::Apply, event = "gave_way", revision = %revision,
+                at = spot.map_or_else(|| "the commit".to_owned(), |spot| spot.to_string()),
+                blocker = blocker.as_ref().map(ToString::to_string),
                 why = source.to_string(), try = pause.tries(), next = spoken(next),
                 left = spoken(pause.left()), "gave way to a lock, rolled back, tries again"
             );
@@ -323,11 +334,14 @@ impl Step<'_> {
                     Err(error) => Err(Failed::Open(error)),
                 }
             }
-            // It was committed all the same; whatever comes next notices the signal.
-            Err(WorkError::Stopped { outcome: Outcome::Done, .. }) => Ok(()),
+            // It was committed all the same; whatever comes next notices the reason.
             Err(
-                error
-                @ (WorkError::Stopped { outcome: Outcome::Open, .. } | WorkError::LockLost(_)),
+                WorkError::Stopped { outcome: Outcome::Done, .. }
+                | WorkError::LockLost { outcome: Outcome::Done, .. },
+            ) => Ok(()),
+            Err(
+                error @ (WorkError::Stopped { outcome: Outcome::Open, .. }
+                | WorkError::LockLost { outcome: Outcome::Open, .. }),
             ) => Err(Failed::Open(error)),
             committed => Ok(committed?),
         }

@@ -125,13 +125,12 @@ impl Step<'_> {
         let outcome = match &ended {
             Ok(()) => Outcome::Done,
             Err(WorkError::Db(told)) if !told.is_unanswered() => Outcome::Undone,
-            Err(WorkError::Stopped { outcome, .. }) => *outcome,
-            Err(
-                WorkError::Db(_)
-                | WorkError::LockLost(_)
-                | WorkError::Orphan { .. }
-                | WorkError::ForeignKeys { .. },
-            ) => Outcome::Open,
+            Err(WorkError::Stopped { outcome, .. } | WorkError::LockLost { outcome, .. }) => {
+                *outcome
+            }
+            Err(WorkError::Db(_) | WorkError::Orphan { .. } | WorkError::ForeignKeys { .. }) => {
+                Outcome::Open
+            }
         };
         let noted = match outcome {
             Outcome::Done => locked.ended(revision.as_str(), number, true).await,

@@ -64,6 +64,23 @@ pub enum DbError {
          raise its pool size, or give MIGRATION_DATABASE_URL the direct address"
     )]
     Pooler(#[source] Box<DbError>),
+    /// A limit that role or database have as their default, where it cannot be set aside.
+    #[error(
+        "the default `{setting}` of {} ended it, and outside of a transaction a pooler does not \
+         let it be set aside; give MIGRATION_DATABASE_URL the direct address, or \
+         `alter role {role} set {setting} = 0`",
+        crate::pause::spoken(*.limit)
+    )]
+    Imposed {
+        /// Which setting.
+        setting: &'static str,
+        /// What it says.
+        limit: Duration,
+        /// As whom we came.
+        role: String,
+        /// What the server said.
+        source: Box<DbError>,
+    },
     /// The directory of a SQLite file, or the file, cannot be used.
     #[error("cannot open {path}")]
     File {
@@ -114,6 +131,7 @@ impl DbError {
             | Self::Pooler(_)
             | Self::Lost(_) => Class::Transient,
             Self::Server { sqlstate, .. } => class_of_sqlstate(sqlstate),
+            Self::Imposed { source, .. } => source.class(),
             Self::Sqlite { code, .. } => match code & 0xff {
                 sqlite::BUSY | sqlite::LOCKED => Class::Transient,
                 _ => Class::Permanent,
@@ -140,6 +158,21 @@ impl DbError {
     pub fn gave_way(&self) -> bool {
         matches!(self.sqlstate(), "55P03" | "40P01")
             || matches!(self.sqlite_code() & 0xff, sqlite::BUSY | sqlite::LOCKED)
+    }
+
+    /// The setting that ends a statement or its session in this way; others may do so, too.
+    pub(crate) fn limit(&self) -> Option<&'static str> {
+        match self.sqlstate() {
+            "57014" => Some("statement_timeout"),
+            "55P03" => Some("lock_timeout"),
+            "25P04" => Some("transaction_timeout"),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody has cancelled the statement, or ended its session.
+    pub(crate) fn was_ended(&self) -> bool {
+        matches!(self.sqlstate(), "57014" | "57P01")
     }
 
     /// Whether a row with the same key is there already.
@@ -260,7 +293,7 @@ impl DbError {
     fn from_any(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(told) => {
-                let message = told.message().to_owned();
+                let message = cut(told.message());
                 if let Some(told) = told.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
                     let position = match told.position() {
                         Some(sqlx::postgres::PgErrorPosition::Original(at)) => Some(at),
@@ -280,6 +313,13 @@ impl DbError {
     }
 }
 
+/// A message that may have any length, for a line that people read.
+fn cut(message: &str) -> String {
+    const LONGEST: usize = 1000;
+    let end = message.floor_char_boundary(LONGEST);
+    if end == message.len() { message.to_owned() } else { format!("{}…", &message[..end]) }
+}
+
 /// Why work under the lock ended.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
@@ -295,8 +335,13 @@ pub enum WorkError {
         outcome: Outcome,
     },
     /// Somebody else may have the lock by now; what was running has been cancelled.
-    #[error("the lock was lost: {0}")]
-    LockLost(String),
+    #[error("the lock was lost: {why}")]
+    LockLost {
+        /// How it came to light.
+        why: String,
+        /// What became of the statement that was running.
+        outcome: Outcome,
+    },
     /// What an earlier runner left at work did not end in time.
     #[error(
         "session `{name}` of an earlier run is still at work; end it with \
@@ -335,6 +380,11 @@ impl WorkError {
         Self::Stopped { signal, outcome: Outcome::Undone }
     }
 
+    /// The lock was lost where nothing was running.
+    pub(crate) fn lock_lost(why: String) -> Self {
+        Self::LockLost { why, outcome: Outcome::Undone }
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -343,7 +393,7 @@ impl WorkError {
             Self::Db(error) if error.is_unfit() => 12,
             Self::Db(_) | Self::ForeignKeys { .. } => 14,
             Self::Stopped { signal, .. } => signal.exit_code(),
-            Self::LockLost(_) => 11,
+            Self::LockLost { .. } => 11,
             Self::Orphan { .. } => 13,
         }
     }
@@ -371,9 +421,10 @@ impl WorkError {
     pub fn signal(&self) -> Option<Signal> {
         match self {
             Self::Stopped { signal, .. } => Some(*signal),
-            Self::Db(_) | Self::LockLost(_) | Self::Orphan { .. } | Self::ForeignKeys { .. } => {
-                None
-            }
+            Self::Db(_)
+            | Self::LockLost { .. }
+            | Self::Orphan { .. }
+            | Self::ForeignKeys { .. } => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! The types carry the order. A [`Database`] can only look. [`Queue`] polls for the lock, and
 //! only a [`Locked`] can change anything, so that the lock cannot be forgotten.
 
+pub mod blocker;
 pub mod error;
 pub mod ledger;
 pub mod offline;
@@ -16,6 +17,7 @@ pub mod sqlite;
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 pub use self::{
+    blocker::Blocker,
     error::{Class, DbError, Outcome, WorkError},
     ledger::{
         AppliedRow, Correction, Entry, Event, HistoryLine, Holder, IndexState, Journalled, Kept,
@@ -273,6 +275,16 @@ impl Locked {
     /// Rolls back what is open. Never fails: where the connection is gone, so is the transaction.
     pub async fn rollback(&mut self) {
         each!(Self, self, locked => locked.rollback().await);
+    }
+
+    /// Who was in the way when a statement gave way to a lock, if that could be seen.
+    #[must_use]
+    pub fn blocker(&self) -> Option<&Blocker> {
+        match self {
+            Self::Postgres(locked) => locked.blocker(),
+            // The one lock there is has no name on it.
+            Self::Sqlite(_) => None,
+        }
     }
 
     /// After a commit without an answer: connects anew, waits until the session that was

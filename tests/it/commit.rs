@@ -144,6 +144,41 @@ fn a_record_whose_answer_was_lost_has_been_made() {
     assert_eq!(happened(&database), "c");
 }
 
+/// What is written down of each statement is settled too: nobody is asked what nobody need know.
+#[test]
+fn the_journal_is_settled_where_its_answers_were_lost() {
+    for note in ["commit", "done_at = clock_timestamp()"] {
+        for fate in [Fate::Unanswered, Fate::Lost] {
+            let database = Postgres::create();
+            database.query("create table effects (what text)");
+            let (port, seen) = (database.server().port, AtomicUsize::new(0));
+            let proxy = Proxy::to(port, move |said| {
+                let this = said.text == note || (note != "commit" && said.text.contains(note));
+                if this && seen.fetch_add(1, Ordering::SeqCst) == 0 { fate } else { Fate::Pass }
+            });
+            let start = Prelaunch::new()
+                .knows(&database)
+                .env("DATABASE_URL", proxy.url(&database.url(), port))
+                .env("AUTO_MIGRATION", "true")
+                .script(
+                    "a000.sql",
+                    "-- revision: a000\n-- transaction: false\n-- migrate:up\n\
+                     insert into effects values ('a');\n",
+                );
+            let outcome = start.run();
+            if (note, fate) == ("commit", Fate::Lost) {
+                // Nothing has begun.
+                outcome.assert_status(11);
+                start.run().assert_status(0);
+            } else {
+                outcome.assert_status(0);
+            }
+            assert_eq!(happened(&database), "a");
+            assert_eq!(database.upgrades(), ["a000"]);
+        }
+    }
+}
+
 /// A server that crashes takes the lock and everything else with it.
 #[test]
 fn after_a_crash_of_the_server_the_next_run_finishes() {

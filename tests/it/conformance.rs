@@ -271,7 +271,7 @@ on_both! {
             Engine::Postgres => (
                 "advisory lock -5099229256277813600 of schema `public`",
                 "`prelaunch:b93be602:keeper:RUN:HOST`, pid PID, since …, \
-                 running `select pg_advisory_xact_lock(1)`",
+                 running `select pg_advisory_xact_lock(…)`",
             ),
         };
         outcome

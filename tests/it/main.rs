@@ -38,7 +38,10 @@
 //! - `orphans` what a dead runner leaves at work on PostgreSQL
 //! - `commit` what becomes of a COMMIT without an answer
 //! - `ddl_locks` what becomes of a revision that does not get its locks
+//! - `limits` that timeouts which a role has as its defaults end no start
+//! - `misbehaving` what scripts do to their session, and to us, and cannot
 //! - `pooler` what is different behind PgBouncer
+//! - `replicas` that many start at once
 //! - `wait`, `tls` what is waited for, and what is told from it
 //! - `rights` what each mode may do with which rights
 //! - `exec` becoming the server: everything as it was found, or a shell's exit code
@@ -73,6 +76,8 @@ mod exec;
 mod ddl_locks;
 mod fence;
 mod gate;
+mod limits;
+mod misbehaving;
 mod log;
 mod migrate;
 mod orphans;
@@ -86,6 +91,7 @@ mod revision;
 mod lint;
 mod run_as;
 mod proxy;
+mod replicas;
 mod rights;
 mod running;
 mod scenario;

@@ -199,3 +199,139 @@ fn a_server_that_goes_silent_does_not_hold_up_the_queue() {
     cluster.thaw();
     drop(holder);
 }
+
+/// An orphan is found under whatever name its script gave it.
+#[test]
+fn an_orphan_that_was_renamed_is_waited_for() {
+    let database = Postgres::create();
+    database.query("create table patience (amount integer); insert into patience values (600)");
+    let up = "set application_name = 'mine';\nselect pg_sleep(amount) from patience;";
+    let start = Prelaunch::on(&database)
+        .env("AUTO_MIGRATION", "true")
+        .revision("a000", "", up)
+        .server(&["echo", "the server runs"]);
+    let killed = start.spawn();
+    let orphan = Frozen::new(sleeper(&database));
+    killed.signal(Signal::SIGKILL);
+    killed.wait().assert_killed_by(Signal::SIGKILL);
+    database.query("update patience set amount = 0");
+    let runner = start.spawn();
+    runner.wait_for(CANCELS);
+    assert!(!runner.stderr_so_far().contains("applies a revision"));
+    drop(orphan);
+    runner.wait().assert_status(0).assert_said("name=mine").assert_stdout("the server runs");
+    assert_eq!(database.upgrades(), ["a000"]);
+}
+
+/// Of a runner whose machine was lost between two statements: nothing runs that could be cancelled.
+#[test]
+fn an_orphan_that_idles_in_its_transaction_is_ended() {
+    let database = Postgres::create();
+    database.query("create table patience (amount integer)");
+    let mut orphan = database.session();
+    orphan.execute("set application_name = 'prelaunch:b93be602:worker:00000001:gone'");
+    orphan.execute("begin; lock table patience");
+    let start = Prelaunch::on(&database)
+        .env("AUTO_MIGRATION", "true")
+        .env("LOCK_TIMEOUT", "10s")
+        .revision("a000", "", "alter table patience add more integer;")
+        .server(&["echo", "the server runs"]);
+    start.run().assert_status(0).assert_said(CANCELS).assert_stdout("the server runs");
+}
+
+/// A statement that swallows its cancellation does not go on for ever.
+#[test]
+fn an_orphan_that_survives_its_cancellation_is_ended() {
+    let database = Postgres::create();
+    let mut orphan = database.session();
+    orphan.execute("set application_name = 'prelaunch:b93be602:worker:00000001:gone'");
+    orphan.send(
+        "do $$ begin loop begin perform pg_sleep(600); \
+         exception when query_canceled then null; end; end loop; end $$",
+    );
+    eventually("it sleeps", || {
+        let sleeps = "select 1 from pg_stat_activity where wait_event = 'PgSleep' \
+                      and datname = current_database()";
+        (database.query(sleeps) == "1").then_some(())
+    });
+    let start = Prelaunch::on(&database)
+        .env("AUTO_MIGRATION", "true")
+        .env("LOCK_TIMEOUT", "10s")
+        .revision("a000", "", "create table a (x integer);");
+    start.run().assert_status(0).assert_said(CANCELS);
+}
+
+/// As one whose machine is gone: its connections are open, and nothing comes from there.
+#[test]
+fn a_runner_that_stands_still_loses_its_lock() {
+    for pooled in [false, true] {
+        let database = Postgres::create();
+        let start = sleeping(&database, "").env("LOCK_BEAT", "100ms");
+        let url = if pooled { database.pgbouncer_url() } else { database.url() };
+        let start = start.env("DATABASE_URL", url);
+        let still = start.spawn();
+        sleeper(&database);
+        still.signal(Signal::SIGSTOP);
+        database.query("update patience set amount = 0");
+        let began = Instant::now();
+        let outcome = start.run();
+        assert!(began.elapsed().as_secs() < 10, "it took {:?}", began.elapsed());
+        outcome.assert_status(0).assert_said(CANCELS).assert_stdout("the server runs");
+        still.signal(Signal::SIGCONT);
+        still.wait().assert_status(11).assert_stdout("");
+        assert_eq!(database.upgrades(), ["a000"]);
+        assert_eq!(database.query("select workers from beside"), "0");
+    }
+}
+
+/// Who waits in the queue takes over at once, and so does who comes only then.
+#[test]
+fn a_successor_is_at_work_two_seconds_after_a_kill() {
+    for (header, queued) in
+        [("", true), ("", false), ("-- transaction: false\n-- idempotent: true\n", true)]
+    {
+        let database = Postgres::create();
+        let start = sleeping(&database, header);
+        database.query("update patience set amount = 20");
+        let killed = start.spawn();
+        sleeper(&database);
+        database.query("update patience set amount = 0");
+        let waiter = queued.then(|| start.spawn());
+        if let Some(waiter) = &waiter {
+            waiter.wait_for("waits for the lock");
+        }
+        let began = Instant::now();
+        killed.signal(Signal::SIGKILL);
+        let successor = waiter.unwrap_or_else(|| start.spawn());
+        successor.wait_for("applies a revision");
+        let took = began.elapsed();
+        assert!(took.as_millis() < 2000, "it took {took:?}");
+        successor.wait().assert_status(0).assert_stdout("the server runs");
+        assert_eq!(database.query("select workers from beside"), "0");
+        killed.wait().assert_killed_by(Signal::SIGKILL);
+        let orphans = "select count(*) from pg_stat_activity where query like 'select pg_sleep(%' \
+                       and state <> 'idle' and datname = current_database()";
+        assert_eq!(database.query(orphans), "0");
+    }
+}
+
+/// The statement was cancelled and has said so: there is nothing that nobody knows.
+#[test]
+fn a_statement_that_ended_with_the_lock_is_not_unknown() {
+    let database = Postgres::create();
+    let start = sleeping(&database, "-- transaction: false\n").env("LOCK_BEAT", "50ms");
+    let runner = start.spawn();
+    sleeper(&database);
+    let terminated = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                      where application_name like 'prelaunch:%:keeper:%' \
+                      and datname = current_database()";
+    assert_eq!(database.query(terminated), "1");
+    let outcome = runner.wait();
+    let words = "prelaunch: exit 11 in apply: revision `a000` stopped at migrations/a000.sql:5:1: \
+                 1 of its 2 statements have run, and the next start goes on from there: the lock \
+                 was lost: ";
+    assert!(outcome.last_words().starts_with(words), "{}", outcome.transcript());
+    database.query("update patience set amount = 0");
+    start.run().assert_status(0).assert_stdout("the server runs");
+    assert_eq!(database.query("select count(*) from beside"), "1");
+}

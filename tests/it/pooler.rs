@@ -8,8 +8,10 @@ use nix::sys::signal::Signal;
 use crate::{
     bouncer::Bouncer,
     database::{Database as _, eventually},
+    gate::Gate,
     postgres::Postgres,
     prelaunch::Prelaunch,
+    running::Running,
 };
 
 /// A start through a pooler that migrates the demonstration schema.
@@ -36,6 +38,31 @@ fn twelve_revisions_and_then_nothing_more() {
         ",
     );
     assert_eq!(database.upgrades().len(), 12);
+}
+
+/// In session mode a client keeps its server connection until it leaves.
+#[test]
+fn the_lock_excludes_in_session_mode() {
+    let database = Postgres::create();
+    let bouncer = Bouncer::start("pool_mode = session");
+    let start = through(&database, bouncer.url(&database))
+        .script("concurrently.sql", CONCURRENTLY)
+        .env("DDL_LOCK_TIMEOUT", "60s")
+        .revision("c000", "b000", Gate::STATEMENT);
+    let gate = Gate::shut(&database);
+    let running: Vec<_> = (0..8).map(|_| start.spawn()).collect();
+    eventually("all but one wait", || {
+        let waits = |one: &&Running| one.raw_stderr_so_far().contains("waits for the lock");
+        (running.iter().filter(waits).count() == 7).then_some(())
+    });
+    let short = start.clone().env("LOCK_TIMEOUT", "1s").run();
+    short.assert_status(13).assert_said("held by `prelaunch:b93be602:keeper:RUN:HOST`, pid PID");
+    gate.open();
+    let outcomes: Vec<_> = running.into_iter().map(Running::wait).collect();
+    for outcome in &outcomes {
+        outcome.assert_status(0).assert_stdout("the server runs");
+    }
+    assert_eq!(database.upgrades().len(), 14);
 }
 
 /// What one client sets must not reach the next one on the same server connection.

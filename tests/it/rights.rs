@@ -1,6 +1,14 @@
 //! What rights on PostgreSQL each mode needs, and what is said where they are missing.
 
-use crate::{database::Database as _, postgres::Postgres, prelaunch::Prelaunch};
+use nix::sys::signal::Signal;
+
+use crate::{
+    database::{Database as _, eventually},
+    outcome::Outcome,
+    postgres::Postgres,
+    prelaunch::Prelaunch,
+    running::Running,
+};
 
 /// Another role than the owner, which may connect and no more.
 struct Guest<'d> {
@@ -113,6 +121,35 @@ fn to_migrate_is_to_create() {
          `prelaunch_history` and `prelaunch_journal`; the migrating role must be allowed to create \
          tables: permission denied for schema public (SQLSTATE 42501)",
     );
+}
+
+/// Neither the lock, nor naming its holder, nor ending an orphan asks for more than the role has.
+#[test]
+fn a_role_that_owns_nothing_yet_migrates_once() {
+    let database = Postgres::create();
+    database.query("create table patience (amount integer); insert into patience values (600)");
+    let guest = Guest::of(&database);
+    guest.is_granted("grant create on schema public");
+    guest.is_granted("grant select on patience");
+    let up = "select pg_sleep(amount) from patience;";
+    let start = guest.starts("true").revision("b000", "1e629a913727", up);
+    let killed = start.spawn();
+    let sleeps = "select 1 from pg_stat_activity where state = 'active' \
+                  and query like 'select pg_sleep(%' and datname = current_database()";
+    let asked = || (database.administer(sleeps) == "1").then_some(());
+    eventually("it sleeps", asked);
+    let running: Vec<_> = (0..8).map(|_| start.spawn()).collect();
+    let line = running[0].wait_for("waits for the lock");
+    assert!(line.contains("running `select pg_sleep(amount) from patience`"), "{line}");
+    database.query("update patience set amount = 0");
+    killed.signal(Signal::SIGKILL);
+    killed.wait().assert_killed_by(Signal::SIGKILL);
+    let outcomes: Vec<_> = running.into_iter().map(Running::wait).collect();
+    for outcome in &outcomes {
+        outcome.assert_status(0).assert_stdout("the server runs");
+    }
+    let applied = |one: &Outcome| one.count("applies a revision revision=b000");
+    assert_eq!(outcomes.iter().map(applied).sum::<usize>(), 1);
 }
 
 /// What the script of a revision may not do is a failure of that revision.

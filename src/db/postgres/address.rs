@@ -45,8 +45,14 @@ impl Address {
     }
 
     pub(super) async fn connect(&self, key: &str, role: &str) -> Result<PgConnection, DbError> {
+        self.connect_with(self.options(&self.application_name(key, role))).await
+    }
+
+    pub(super) async fn connect_with(
+        &self,
+        options: PgConnectOptions,
+    ) -> Result<PgConnection, DbError> {
         self.check_files()?;
-        let options = self.options(&self.application_name(key, role));
         match &self.url.host {
             Host::UnixSocket(directory) => {
                 let path = directory.join(format!(".s.PGSQL.{}", self.url.port));
@@ -121,7 +127,7 @@ impl Address {
     }
 
     /// Sets every option itself: sqlx would fill gaps from the environment by rules of its own.
-    fn options(&self, application_name: &str) -> PgConnectOptions {
+    pub(super) fn options(&self, application_name: &str) -> PgConnectOptions {
         let url = &self.url;
         let mut options = PgConnectOptions::new_without_pgpass()
             .port(url.port)

@@ -5,7 +5,8 @@ use std::{future::Future, time::Duration};
 
 use super::{
     Address, goodbye,
-    lock::{self, Keeper, Key},
+    keeper::{self, Keeper},
+    lock::Key,
     run,
 };
 use crate::{
@@ -39,7 +40,7 @@ pub(super) async fn guarded<T>(
     tokio::pin!(work);
     let reason = tokio::select! {
         biased;
-        done = &mut work => return done.map_err(WorkError::Db),
+        done = &mut work => return ended(keeper, done).await,
         signal = terms.signals.raised() => Reason::Signal(signal),
         why = keeper.lost() => Reason::LockLost(why),
     };
@@ -62,8 +63,21 @@ pub(super) async fn guarded<T>(
     };
     Err(match reason {
         Reason::Signal(signal) => WorkError::Stopped { signal, outcome },
-        Reason::LockLost(why) => WorkError::LockLost(why),
+        Reason::LockLost(why) => WorkError::LockLost { why, outcome },
     })
+}
+
+/// A statement that has ended by itself. If somebody else ended it, it may have been our successor.
+async fn ended<T>(keeper: &Keeper, done: Result<T, DbError>) -> Result<T, WorkError> {
+    let error = match done {
+        Err(error) if error.was_ended() => error,
+        done => return done.map_err(WorkError::Db),
+    };
+    let outcome = if error.is_unanswered() { Outcome::Open } else { Outcome::Undone };
+    match tokio::time::timeout(REACH, keeper.beats()).await {
+        Ok(Err(why)) => Err(WorkError::LockLost { why, outcome }),
+        Ok(Ok(())) | Err(_) => Err(error.into()),
+    }
 }
 
 /// Has the server cancel what the worker runs, if it can be reached.
@@ -72,10 +86,10 @@ async fn cancel(address: &Address, key: Key, keeper: &Keeper) {
         return;
     }
     // Without a keeper a new connection does it, if there is one to be had.
-    let workers = address.sessions_of(&key.short(), "worker");
+    let workers = key.worker(address);
     let anew = async {
         if let Ok(mut connection) = address.connect(&key.short(), "cancel").await {
-            let _ = run(&mut connection, lock::cancel(&workers)).await;
+            let _ = run(&mut connection, keeper::cancel(&workers)).await;
             goodbye(connection).await;
         }
     };

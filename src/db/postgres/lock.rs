@@ -11,27 +11,29 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use sqlx::{Connection as _, PgConnection};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
-};
+use sqlx::PgConnection;
 
-use super::{Address, DbError, Facts, KEEPALIVES, Locked, facts, goodbye, literal, observe, run};
+use super::{
+    Address, DbError, Facts, Locked, facts, goodbye, keepalives, keeper::Keeper, limit::untimed,
+    literal, observe, run, shown,
+};
 use crate::{
     db::{Class, Holder, Observed, Terms, WorkError, postgres::cell, sql},
     pause::{Pause, spoken},
     stage::Stage,
 };
 
-/// How long the keeper's beat may stay without an answer.
-const BEAT_ANSWER: Duration = Duration::from_secs(10);
-
 /// How long one try to connect the worker may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the keeper may take to give the lock back.
-const RELEASE: Duration = Duration::from_millis(200);
+/// How many beats may be missed before the server takes the lock away, and how long that is at least
+/// and at most: numbers there have 31 bits.
+const BEATS: u32 = 30;
+const LEASE: Duration = Duration::from_secs(5);
+const FOREVER: Duration = Duration::from_millis(0x7fff_ffff);
+
+/// How long an orphan may take to end after it was cancelled, before it is terminated.
+const CANCELLED: Duration = Duration::from_secs(1);
 
 /// The key of the advisory lock.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +62,7 @@ impl Key {
     fn holder(self) -> String {
         format!(
             "select 'holder', k.application_name, \
-               left(regexp_replace(regexp_replace(w.query, '[[:space:]]+', ' ', 'g'), \
-                                   '[''$].*', '…'), 200), \
+               {}, \
                to_char(k.xact_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
                k.pid::bigint \
              from pg_locks l join pg_stat_activity k on k.pid = l.pid \
@@ -76,7 +77,58 @@ impl Key {
              where l.locktype = 'advisory' and l.granted and l.objsubid = 1 \
                and l.database = (select oid from pg_database where datname = current_database()) \
                and ((l.classid::bigint << 32) | l.objid::bigint) = {}",
+            shown("w.query"),
             self.0
+        )
+    }
+
+    /// The two numbers of the advisory lock that marks a transaction as one of this run's worker:
+    /// the first half of the key, and the run.
+    fn mark(self, address: &Address) -> (u32, u32) {
+        let digits = self.short();
+        let number = |digits| u32::from_str_radix(digits, 16).unwrap_or_default();
+        (number(&digits), number(&address.runner.id))
+    }
+
+    /// Marks the transaction that is open. A script may call its session what it likes, and would
+    /// be nobody's; of this it can not get rid. It is shared, and so never waited for.
+    pub(super) fn leave_mark(self, address: &Address) -> String {
+        let (key, run) = self.mark(address);
+        format!("select pg_advisory_xact_lock_shared({}, {})", key.cast_signed(), run.cast_signed())
+    }
+
+    /// A condition on `pg_locks l`: the mark of this run's worker.
+    pub(super) fn marked(self, address: &Address) -> String {
+        let (key, run) = self.mark(address);
+        format!("{} and l.objid = {run}", marks(key))
+    }
+
+    /// A condition on `pg_stat_activity a`: the worker of this run, by its name or by its mark.
+    pub(super) fn worker(self, address: &Address) -> String {
+        format!(
+            "(({}) or a.pid in (select l.pid from pg_locks l where {}))",
+            address.sessions_of(&self.short(), "worker"),
+            self.marked(address),
+        )
+    }
+
+    /// The same for the workers of other runs that are inside of a transaction.
+    ///
+    /// That is seen by the lock that each transaction has on its own virtual id: everybody may read
+    /// it, and a pooled connection that merely kept the name of a runner long gone has none. The
+    /// key is the same in all databases of a server, and other ones are none of our business.
+    fn orphan(self, address: &Address) -> String {
+        let (key, run) = self.mark(address);
+        format!(
+            "a.datname = current_database() and not {} and (\
+               a.pid in (select l.pid from pg_locks l where {} and l.objid <> {run}) \
+               or a.application_name like {} \
+                  and exists (select from pg_locks l \
+                              where l.pid = a.pid and l.locktype = 'virtualxid' \
+                                and l.mode = 'ExclusiveLock'))",
+            self.worker(address),
+            marks(key),
+            literal(&format!("prelaunch:{}:worker:%", self.short())),
         )
     }
 
@@ -87,20 +139,31 @@ impl Key {
     /// that a ROLLBACK would take. `BEGIN` at the end turns the same transaction into one that
     /// stays open. The isolation level comes first: a role may have another default, and
     /// anything above READ COMMITTED would keep a snapshot.
-    fn take(self, version: u32) -> String {
-        let transaction_timeout =
-            if version >= 170_000 { "set local transaction_timeout = 0; " } else { "" };
+    ///
+    /// The keeper's beat starts its idle time anew. Behind a pooler nothing else tells the
+    /// server that a client is gone without a goodbye.
+    fn take(self, version: u32, beat: Duration) -> String {
+        let lease = beat.saturating_mul(BEATS).clamp(LEASE, FOREVER).as_millis();
         format!(
             "set transaction isolation level read committed; \
-             set local idle_in_transaction_session_timeout = 0; {transaction_timeout}\
-             {KEEPALIVES}\
+             {}set local idle_in_transaction_session_timeout = {lease}; {}\
              select case when pg_try_advisory_xact_lock({}) then 1 else \
                cast('prelaunch: another runner was faster to the lock, '\
                     || pg_backend_pid() || ' goes on waiting' as integer) end; \
              begin",
+            untimed(version),
+            keepalives(version),
             self.0
         )
     }
+}
+
+/// A condition on `pg_locks l`: a mark of any run of a key. `objsubid` 2 is a lock on two numbers.
+fn marks(key: u32) -> String {
+    format!(
+        "l.locktype = 'advisory' and l.granted and l.objsubid = 2 and l.classid = {key} \
+         and l.database = (select oid from pg_database where datname = current_database())"
+    )
 }
 
 /// What `cast` says of the sentence above when the lock is not to be had.
@@ -150,11 +213,12 @@ impl Queue {
     /// See [`crate::db::Queue::take`].
     pub(crate) async fn take(&mut self) -> Result<bool, DbError> {
         let mut connection = self.connected().await?;
-        let taken = match run(&mut connection, self.key.take(self.facts.version)).await {
-            Ok(()) => true,
-            Err(DbError::Server { sqlstate, .. }) if sqlstate == NOT_AN_INTEGER => false,
-            Err(error) => return Err(error),
-        };
+        let taken =
+            match run(&mut connection, self.key.take(self.facts.version, self.terms.beat)).await {
+                Ok(()) => true,
+                Err(DbError::Server { sqlstate, .. }) if sqlstate == NOT_AN_INTEGER => false,
+                Err(error) => return Err(error),
+            };
         self.connection = Some(connection);
         Ok(taken)
     }
@@ -169,12 +233,13 @@ impl Queue {
     /// See [`crate::db::Queue::enter`].
     pub(crate) async fn enter(self) -> Result<Locked, WorkError> {
         let Some(connection) = self.connection else {
-            return Err(WorkError::LockLost("it was never taken".to_owned()));
+            return Err(WorkError::lock_lost("it was never taken".to_owned()));
         };
         let short = self.key.short();
-        let workers = self.address.sessions_of(&short, "worker");
+        let workers = self.key.worker(&self.address);
         let keeper = Keeper::start(connection, &self.terms, workers);
-        let worker = match connect_worker(&self.address, &short, &self.terms, &keeper).await {
+        let (address, version) = (&self.address, self.facts.version);
+        let worker = match connect_worker(address, &short, version, &self.terms, &keeper).await {
             Ok(worker) => worker,
             Err(error) => {
                 keeper.release().await;
@@ -198,6 +263,7 @@ impl Queue {
 async fn connect_worker(
     address: &Address,
     short: &str,
+    version: u32,
     terms: &Terms,
     keeper: &Keeper,
 ) -> Result<PgConnection, WorkError> {
@@ -205,7 +271,9 @@ async fn connect_worker(
         Pause::new(Duration::from_millis(50), Duration::from_secs(1), terms.lock_timeout);
     loop {
         let connected = async {
-            match tokio::time::timeout(CONNECT, address.connect(short, "worker")).await {
+            // On the heap: it may be three connections after each other.
+            let connected = Box::pin(address.connect_worker(short, version));
+            match tokio::time::timeout(CONNECT, connected).await {
                 Ok(connected) => connected,
                 Err(_) => Err(DbError::Slow(CONNECT)),
             }
@@ -213,9 +281,10 @@ async fn connect_worker(
         let error = tokio::select! {
             biased;
             signal = terms.signals.raised() => return Err(WorkError::stopped(signal)),
-            why = keeper.lost() => return Err(WorkError::LockLost(why)),
+            why = keeper.lost() => return Err(WorkError::lock_lost(why)),
             connected = connected => match connected {
                 Ok(worker) => return Ok(worker),
+                Err(error @ DbError::Pooler(_)) => return Err(error.into()),
                 Err(error) if error.is_pooler_full() => DbError::Pooler(Box::new(error)),
                 Err(error) => error,
             },
@@ -234,130 +303,15 @@ async fn connect_worker(
     }
 }
 
-/// What the keeper can be asked to do.
-#[derive(Debug)]
-enum Request {
-    /// Cancel what the worker runs.
-    Cancel(oneshot::Sender<()>),
-    /// Give the lock back.
-    Release(oneshot::Sender<()>),
-}
-
-/// The connection that holds the lock, in a task that beats.
-#[derive(Debug)]
-pub(super) struct Keeper {
-    requests: mpsc::Sender<Request>,
-    lost: watch::Receiver<Option<String>>,
-    task: JoinHandle<()>,
-}
-
-impl Keeper {
-    fn start(connection: PgConnection, terms: &Terms, workers: String) -> Self {
-        let (requests, inbox) = mpsc::channel(1);
-        let (lost, lost_at) = watch::channel(None);
-        let task = tokio::spawn(keep(
-            connection,
-            terms.beat.max(Duration::from_millis(1)),
-            workers,
-            inbox,
-            lost,
-        ));
-        Self { requests, lost: lost_at, task }
-    }
-
-    /// Waits until the lock is lost, and says why. Never returns while it is held.
-    pub(super) async fn lost(&self) -> String {
-        let mut lost = self.lost.clone();
-        match lost.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "its connection has ended".to_owned(),
-        }
-    }
-
-    /// Has the server cancel what the worker runs; true if the request got through.
-    pub(super) async fn cancel(&self) -> bool {
-        let (done, answer) = oneshot::channel();
-        self.requests.send(Request::Cancel(done)).await.is_ok() && answer.await.is_ok()
-    }
-
-    /// Ends the transaction, and with it the lock.
-    pub(super) async fn release(self) {
-        let (done, answer) = oneshot::channel();
-        let asked = async {
-            self.requests.send(Request::Release(done)).await.is_ok() && answer.await.is_ok()
-        };
-        // A keeper that does not answer is dropped, and the server sees its socket close.
-        let _ = tokio::time::timeout(RELEASE, asked).await;
-        self.task.abort();
-    }
-}
-
-/// The keeper's life.
-async fn keep(
-    mut connection: PgConnection,
-    beat: Duration,
-    workers: String,
-    mut inbox: mpsc::Receiver<Request>,
-    lost: watch::Sender<Option<String>>,
-) {
-    loop {
-        tokio::select! {
-            request = inbox.recv() => match request {
-                Some(Request::Cancel(done)) => {
-                    // Now the snapshot does not matter any more: what could wait for it is
-                    // what is being cancelled.
-                    if run(&mut connection, cancel(&workers)).await.is_ok() {
-                        // Whoever asked may have stopped listening.
-                        let _ = done.send(());
-                    }
-                }
-                Some(Request::Release(done)) => {
-                    let _ = run(&mut connection, "rollback".to_owned()).await;
-                    goodbye(connection).await;
-                    let _ = done.send(());
-                    return;
-                }
-                None => return,
-            },
-            () = tokio::time::sleep(beat) => {
-                let why = match tokio::time::timeout(BEAT_ANSWER, connection.ping()).await {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => "its connection does not answer".to_owned(),
-                };
-                let _ = lost.send(Some(why));
-                return;
-            }
-        }
-    }
-}
-
-/// Cancels what these sessions run. By name and not by pid: behind a pooler each statement may
-/// run in another backend, and the name travels with it.
-pub(super) fn cancel(sessions: &str) -> String {
-    format!(
-        "select pg_cancel_backend(a.pid) from pg_stat_activity a \
-         where {sessions} and a.pid <> pg_backend_pid()",
-    )
-}
-
 impl Locked {
-    /// Cancels what workers of other runs of the same key still execute, and waits for their end.
+    /// Ends what workers of other runs of the same key still do, and waits until they have.
     ///
-    /// Only sessions inside a transaction count, seen by the lock that each transaction has on
-    /// its own virtual id: everybody may read that, and a pooled connection that
-    /// merely kept the name of a runner long gone has none. The key is the same in all databases
-    /// of a server, and other ones are none of our business.
+    /// A statement is cancelled. A session that idles in its transaction, or does not end
+    /// although it was cancelled, is terminated.
     async fn clear_orphans(&mut self) -> Result<(), WorkError> {
-        let ours = self.address.sessions_of(&self.key.short(), "worker");
+        let orphans = self.key.orphan(&self.address);
         let query = format!(
-            "select a.pid::bigint, a.application_name from pg_stat_activity a \
-             where a.datname = current_database() \
-               and a.application_name like {} and not ({ours}) \
-               and exists (select from pg_locks l \
-                           where l.pid = a.pid and l.locktype = 'virtualxid' \
-                             and l.mode = 'ExclusiveLock')",
-            literal(&format!("prelaunch:{}:worker:%", self.key.short())),
+            "select a.pid::bigint, a.application_name from pg_stat_activity a where {orphans}"
         );
         let mut pause =
             Pause::new(Duration::from_millis(20), Duration::from_secs(1), self.terms.lock_timeout);
@@ -379,8 +333,14 @@ impl Locked {
                     "a runner that is gone left a session at work; cancelling it"
                 );
             }
-            // Without the right to cancel there is still the waiting.
-            let _ = self.rows(format!("select pg_cancel_backend({pid})")).await;
+            let end = format!(
+                "select case when {} or a.state like 'idle in transaction%' \
+                        then pg_terminate_backend(a.pid) else pg_cancel_backend(a.pid) end \
+                 from pg_stat_activity a where {orphans}",
+                pause.elapsed() > CANCELLED,
+            );
+            // Without the right to do so there is still the waiting.
+            let _ = self.rows(end).await;
             let Some(next) = pause.next() else {
                 return Err(WorkError::Orphan { name, pid });
             };

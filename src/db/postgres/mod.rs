@@ -7,7 +7,11 @@
 
 mod address;
 mod guard;
+mod keeper;
+mod limit;
 mod lock;
+mod settle;
+mod watch;
 mod work;
 
 use std::time::Duration;
@@ -25,12 +29,6 @@ use crate::config::url::PostgresUrl;
 
 /// How often the server looks whether its client is still there while it works for it.
 const CLIENT_CHECK: &str = "500ms";
-
-/// Has the server notice within half a minute that the machine of its client is gone, which sends
-/// no goodbye: the lock would be held, and locks on tables, for the two hours that are usual.
-const KEEPALIVES: &str = "set local tcp_keepalives_idle = 10; \
-                          set local tcp_keepalives_interval = 5; \
-                          set local tcp_keepalives_count = 4; ";
 
 /// How long a goodbye may take; nobody waits for its answer.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -161,8 +159,10 @@ async fn goodbye(connection: PgConnection) {
     let _ = tokio::time::timeout(GOODBYE, connection.close()).await;
 }
 
-/// Runs a query by the simple protocol and gives its rows.
+/// Runs a query of our own by the simple protocol and gives its rows.
 async fn rows(connection: &mut PgConnection, sql: String) -> Result<Vec<PgRow>, DbError> {
+    let version = connection.server_version_num().unwrap_or_default();
+    let sql = format!("{}{sql}", limit::untimed(version));
     raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(DbError::from_request)
 }
 
@@ -220,6 +220,19 @@ fn client_check(version: u32) -> String {
         format!("set local client_connection_check_interval = '{CLIENT_CHECK}'; ")
     } else {
         String::new()
+    }
+}
+
+/// Has the server notice within half a minute that the machine of its client is gone, which sends
+/// no goodbye: the lock would be held, and locks on tables, for the two hours that are usual. While
+/// an answer is on its way, it is not asked whether the client is alive; that has a limit of its own.
+fn keepalives(version: u32) -> &'static str {
+    if version >= 120_000 {
+        "set local tcp_keepalives_idle = 10; set local tcp_keepalives_interval = 5; \
+         set local tcp_keepalives_count = 4; set local tcp_user_timeout = 30000; "
+    } else {
+        "set local tcp_keepalives_idle = 10; set local tcp_keepalives_interval = 5; \
+         set local tcp_keepalives_count = 4; "
     }
 }
 
@@ -286,6 +299,16 @@ where
     T: sqlx::Decode<'row, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
     row.try_get(column).map_err(|error| DbError::Ledger(error.to_string()))
+}
+
+/// What is shown of the statement of another session, in a column: up to the first constant, which
+/// may be a secret, without numbers, in 200 characters. The column itself may be cut anywhere.
+fn shown(column: &str) -> String {
+    format!(
+        "left(rtrim(regexp_replace(regexp_replace(regexp_replace(\
+           {column}, '[[:space:]]+', ' ', 'g'), '(''|[$]([^0-9]|$)).*', '…'), \
+           '[[:<:]][0-9][[:alnum:]_.]*', '…', 'g'), '; '), 200)"
+    )
 }
 
 /// An identifier in quotes.

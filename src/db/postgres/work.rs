@@ -12,23 +12,13 @@ use sqlx::{
 };
 
 use super::{
-    Address, Facts, KEEPALIVES, cell, client_check, facts, goodbye,
-    guard::guarded,
-    literal,
-    lock::{Keeper, Key},
-    observe, quoted, rows, run,
+    Address, Facts, cell, client_check, facts, goodbye, guard::guarded, keepalives, keeper::Keeper,
+    limit::untimed, literal, lock::Key, observe, quoted, rows, run, watch::Watch,
 };
 use crate::db::{
-    DbError, Entry, Event, IndexState, Journalled, LedgerRow, Observed, Outcome, Start, TOOL,
-    Terms, WorkError, sql,
+    Blocker, DbError, Entry, Event, IndexState, Journalled, LedgerRow, Observed, Outcome, Start,
+    TOOL, Terms, WorkError, sql,
 };
-
-/// How long it may take to write down how a statement ended; the second, after a signal.
-const NOTE: Duration = Duration::from_secs(10);
-const HURRIED: Duration = Duration::from_millis(500);
-
-/// How long one try to settle a COMMIT may take.
-const SETTLE: Duration = Duration::from_secs(5);
 
 /// How long a rollback may take before it is left to the server.
 const ROLLBACK: Duration = Duration::from_millis(200);
@@ -37,11 +27,12 @@ const ROLLBACK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Locked {
     pub(super) address: Address,
-    facts: Facts,
+    pub(super) facts: Facts,
     pub(crate) terms: Terms,
     pub(super) key: Key,
     keeper: Keeper,
     pub(super) worker: PgConnection,
+    watch: Watch,
 }
 
 /// A statement with its parameters; only inside a transaction, and never kept by a name.
@@ -60,11 +51,11 @@ impl Locked {
         keeper: Keeper,
         worker: PgConnection,
     ) -> Self {
-        Self { address, facts, terms, key, keeper, worker }
+        Self { address, facts, terms, key, keeper, worker, watch: Watch::default() }
     }
 
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
-        let Self { address, facts, key, terms, keeper, worker } = self;
+        let Self { address, facts, key, terms, keeper, worker, .. } = self;
         let look = async {
             if !facts.tables.complete() {
                 *facts = super::facts(worker).await?;
@@ -77,7 +68,9 @@ impl Locked {
     pub(crate) async fn create_tables(&mut self) -> Result<(), WorkError> {
         // `if not exists` asks for the right to create even where it creates nothing.
         if !self.facts.tables.complete() {
-            self.execute(&sql::create_on_postgres(&self.facts.prefix())).await?;
+            let create = sql::create_on_postgres(&self.facts.prefix());
+            let untimed = untimed(self.facts.version);
+            self.execute(&format!("{untimed}set local lock_timeout = 0; {create}")).await?;
             let Self { address, key, terms, keeper, worker, .. } = self;
             self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
         }
@@ -86,21 +79,26 @@ impl Locked {
 
     pub(crate) async fn begin(&mut self, ddl_lock_timeout: Duration) -> Result<(), WorkError> {
         let begin = format!(
-            "begin isolation level read committed read write; {}; set local lock_timeout = {}",
-            self.settings(),
-            // 0 would be no bound at all; the setting is a number of 31 bits.
-            ddl_lock_timeout.as_millis().clamp(1, 0x7fff_ffff),
+            "begin isolation level read committed read write; {}; {}; discard temp",
+            self.settings(ddl_lock_timeout),
+            self.key.leave_mark(&self.address),
         );
-        self.execute(&begin).await
+        self.execute(&begin).await?;
+        self.watch.begins(ddl_lock_timeout);
+        Ok(())
     }
 
-    /// What each transaction of ours sets for itself: no timeouts but our own.
-    fn settings(&self) -> String {
+    /// What each transaction of ours sets for itself: no timeouts but our own. Between its
+    /// statements there are moments only; where it is longer, we are gone.
+    fn settings(&self, lock_timeout: Duration) -> String {
         format!(
-            "{}{KEEPALIVES}set local statement_timeout = 0; \
-             set local idle_in_transaction_session_timeout = 0{}",
+            "{}{}{}set local lock_timeout = {}; \
+             set local idle_in_transaction_session_timeout = 60000",
             client_check(self.facts.version),
-            if self.facts.version >= 170_000 { "; set local transaction_timeout = 0" } else { "" },
+            keepalives(self.facts.version),
+            untimed(self.facts.version),
+            // 0 would be no bound at all; the setting is a number of 31 bits.
+            lock_timeout.as_millis().clamp(1, 0x7fff_ffff),
         )
     }
 
@@ -170,9 +168,15 @@ impl Locked {
     }
 
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
-        let Self { address, key, terms, keeper, worker, .. } = self;
-        let work = run(worker, sql.to_owned());
-        guarded(address, *key, terms, keeper, work).await
+        let Self { address, key, terms, keeper, worker, watch, .. } = self;
+        let work = watch.beside(address, *key, run(worker, sql.to_owned()));
+        match guarded(address, *key, terms, keeper, work).await {
+            // In a transaction there is no limit but our own.
+            Err(WorkError::Db(error)) if watch.lock_timeout().is_none() => {
+                Err(self.explained(error).await.into())
+            }
+            done => done,
+        }
     }
 
     /// The rows of a query by the simple protocol.
@@ -187,12 +191,12 @@ impl Locked {
 
     /// Runs it, and gives the number of rows that it changed.
     async fn counted(&mut self, query: Bound<'_>) -> Result<u64, WorkError> {
-        let Self { address, key, terms, keeper, worker, .. } = self;
+        let Self { address, key, terms, keeper, worker, watch, .. } = self;
         let work = async {
             let done = query.execute(worker).await.map_err(DbError::from_request)?;
             Ok(done.rows_affected())
         };
-        guarded(address, *key, terms, keeper, work).await
+        guarded(address, *key, terms, keeper, watch.beside(address, *key, work)).await
     }
 
     /// Puts back what a script may have changed for its session: its role may not write the
@@ -200,21 +204,25 @@ impl Locked {
     ///
     /// What the client named when it connected is a default of the session only without a pooler:
     /// PgBouncer sets it like anybody, and without its name the worker could not be cancelled.
-    pub(crate) async fn reset(&mut self) -> Result<(), WorkError> {
+    fn reset_text(&self) -> String {
         let name = self.address.application_name(&self.key.short(), "worker");
-        let reset = format!(
+        format!(
             "reset session authorization; reset role; reset all; \
              set application_name = {}; set client_encoding = 'UTF8'; \
              set datestyle = 'ISO, MDY'; set timezone = 'UTC'",
             literal(&name)
-        );
-        self.execute(&reset).await
+        )
+    }
+
+    pub(crate) async fn reset(&mut self) -> Result<(), WorkError> {
+        self.execute(&self.reset_text()).await
     }
 
     pub(crate) async fn finish(&mut self, entry: &Entry) -> Result<(), WorkError> {
-        self.reset().await?;
-        // It has put back what this transaction had set, too, and the commit is still to come.
-        self.execute(&self.settings()).await?;
+        // That puts back what this transaction had set, too, and the commit is still to come, with
+        // all that was deferred to it. As one request: the role's limits count from the first.
+        let lock_timeout = self.watch.lock_timeout().unwrap_or(self.terms.lock_timeout);
+        self.execute(&format!("{}; {}", self.reset_text(), self.settings(lock_timeout))).await?;
         if entry.event == Event::Upgrade {
             let time = bound(sql::time_ledger(&self.facts.prefix()))
                 .bind(entry.subject.clone())
@@ -237,63 +245,27 @@ impl Locked {
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), WorkError> {
-        match self.execute("commit").await {
-            // The signal came too late. Whoever goes on notices it with the next statement.
-            Err(WorkError::Stopped { outcome: Outcome::Done, .. }) => Ok(()),
+        let committed = self.execute("commit").await;
+        self.watch.ends();
+        match committed {
+            // The signal came too late, or the loss of the lock. Whoever goes on notices it with
+            // the next statement.
+            Err(
+                WorkError::Stopped { outcome: Outcome::Done, .. }
+                | WorkError::LockLost { outcome: Outcome::Done, .. },
+            ) => Ok(()),
             committed => committed,
         }
     }
 
-    pub(crate) async fn rollback(&mut self) {
-        // A connection that does not answer is gone, and its transaction with it.
-        let _ = tokio::time::timeout(ROLLBACK, run(&mut self.worker, "rollback".to_owned())).await;
+    pub(crate) fn blocker(&self) -> Option<&Blocker> {
+        self.watch.seen()
     }
 
-    pub(crate) async fn settle(&mut self, revision: &str) -> Result<bool, WorkError> {
-        let workers = self.address.sessions_of(&self.key.short(), "worker");
-        let mut pause = crate::pause::Pause::new(
-            Duration::from_millis(100),
-            Duration::from_secs(2),
-            self.terms.lock_timeout,
-        );
-        loop {
-            let asked = async {
-                let mut connection = self.address.connect(&self.key.short(), "settle").await?;
-                let query = format!(
-                    "select count(*), (select count(*) from {}{} where revision = {}) \
-                     from pg_stat_activity a where {workers} and exists (\
-                       select from pg_locks l where l.pid = a.pid \
-                       and l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock')",
-                    self.facts.prefix(),
-                    sql::LEDGER,
-                    literal(revision),
-                );
-                let found = rows(&mut connection, query).await?;
-                goodbye(connection).await;
-                let row = found.first().ok_or_else(|| DbError::Ledger("no answer".to_owned()))?;
-                let (at_work, recorded): (i64, i64) = (cell(row, 0)?, cell(row, 1)?);
-                if at_work > 0 {
-                    return Ok(None);
-                }
-                // The old connection is of no use for what comes next.
-                let worker = self.address.connect(&self.key.short(), "worker").await?;
-                Ok::<_, DbError>(Some((recorded > 0, worker)))
-            };
-            // Two connections: too much to keep in each future around this one.
-            let asked = Box::pin(tokio::time::timeout(SETTLE, asked));
-            let stopped = |signal| WorkError::Stopped { signal, outcome: Outcome::Open };
-            let error = match self.terms.signals.or(asked).await.map_err(stopped)? {
-                Ok(Ok(Some((recorded, worker)))) => {
-                    self.worker = worker;
-                    return Ok(recorded);
-                }
-                Ok(Ok(None)) => DbError::Slow(pause.elapsed()),
-                Ok(Err(error)) => error,
-                Err(_) => DbError::Slow(SETTLE),
-            };
-            let Some(next) = pause.next() else { return Err(error.into()) };
-            self.terms.sleep(next).await?;
-        }
+    pub(crate) async fn rollback(&mut self) {
+        self.watch.ends();
+        // A connection that does not answer is gone, and its transaction with it.
+        let _ = tokio::time::timeout(ROLLBACK, run(&mut self.worker, "rollback".to_owned())).await;
     }
 
     pub(crate) async fn record(&mut self, entry: &Entry) -> Result<(), WorkError> {
@@ -322,44 +294,47 @@ impl Locked {
         expected: &BTreeSet<String>,
     ) -> Result<Start, WorkError> {
         self.begin(self.terms.lock_timeout).await?;
-        let insert = bound(sql::journal_started(&self.facts.prefix()))
+        // Of two that write the same line it tells ours.
+        let when = "to_char(started_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
+        let prefix = self.facts.prefix();
+        let insert = bound(format!("{} returning {when}", sql::journal_started(&prefix)))
             .bind(revision.to_owned())
             .bind(line.statement)
             .bind(line.checksum.clone());
-        let start = match self.bound(insert).await {
+        let Self { address, key, terms, keeper, worker, watch, .. } = self;
+        let insert = async {
+            let row = insert.fetch_one(worker).await.map_err(DbError::from_request)?;
+            cell::<String>(&row, 0)
+        };
+        let insert = watch.beside(address, *key, insert);
+        let start = match guarded(address, *key, terms, keeper, insert).await {
             // Behind another's row that goes with its commit, the ledger is read anew.
-            Ok(()) if self.recorded().await? == *expected => {
-                self.commit().await?;
-                return Ok(Start::Ours);
+            Ok(at) if self.recorded().await? == *expected => {
+                let unanswered = match self.commit().await {
+                    Err(WorkError::Db(error)) if error.is_unanswered() => error,
+                    committed => return committed.map(|()| Start::Ours),
+                };
+                let evidence = format!(
+                    "exists (select from {prefix}{} where revision = {} and statement = {} \
+                     and {when} = {})",
+                    sql::JOURNAL,
+                    literal(revision),
+                    line.statement,
+                    literal(&at),
+                );
+                // What is not written down has not begun, and may begin another time.
+                return if self.settled(&evidence).await? {
+                    Ok(Start::Ours)
+                } else {
+                    Err(unanswered.into())
+                };
             }
-            Ok(()) => Start::Overtaken,
+            Ok(_) => Start::Overtaken,
             Err(error) if error.is_duplicate() => Start::Anothers,
             Err(error) => return Err(error),
         };
         self.rollback().await;
         Ok(start)
-    }
-
-    /// One request that no signal breaks off: it is how an interrupted statement is written down.
-    pub(crate) async fn ended(
-        &mut self,
-        revision: &str,
-        statement: i32,
-        done: bool,
-    ) -> Result<(), WorkError> {
-        let prefix = self.facts.prefix();
-        let sql = if done {
-            sql::journal_done(&prefix, "clock_timestamp()")
-        } else {
-            sql::journal_undone(&prefix)
-        };
-        let sql = sql.replace("$1", &literal(revision)).replace("$2", &statement.to_string());
-        // Without a signal nobody is in a hurry, and a pooler may have others in front of us.
-        let longest = if self.terms.signals.noticed().is_some() { HURRIED } else { NOTE };
-        match tokio::time::timeout(longest, run(&mut self.worker, sql)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(DbError::Slow(longest).into()),
-        }
     }
 
     pub(crate) async fn complete(
@@ -421,12 +396,12 @@ impl Locked {
         tokio::select! {
             biased;
             done = work => Ok(done),
-            why = self.keeper.lost() => Err(WorkError::LockLost(why)),
+            why = self.keeper.lost() => Err(WorkError::lock_lost(why)),
         }
     }
 
     pub(crate) async fn release(self) {
-        tokio::join!(goodbye(self.worker), self.keeper.release());
+        tokio::join!(goodbye(self.worker), self.watch.close(), self.keeper.release());
     }
 }
 

@@ -48,6 +48,10 @@ const BUSY_TRY: Duration = Duration::from_millis(500);
 /// that waits costs nothing but its thread.
 const BUSY_LOOK: Duration = Duration::from_secs(4);
 
+/// How many rows SQLite may be ahead of whoever reads them. Those of a script are thrown away, and
+/// each may be large.
+const ROWS: usize = 4;
+
 /// A file that looks.
 #[derive(Debug)]
 pub struct Session {
@@ -195,7 +199,7 @@ impl Queue {
 
     pub(crate) async fn enter(self) -> Result<Locked, WorkError> {
         let Some(lock) = self.lock else {
-            return Err(WorkError::LockLost("it was never taken".to_owned()));
+            return Err(WorkError::lock_lost("it was never taken".to_owned()));
         };
         let worker = open(&self.path, true, BUSY).await?;
         Ok(Locked::new(self.runner, self.terms, lock, worker).await?)
@@ -209,6 +213,7 @@ async fn open(path: &Path, create: bool, busy: Duration) -> Result<SqliteConnect
         .foreign_keys(false)
         .busy_timeout(busy)
         .statement_cache_capacity(0)
+        .row_buffer_size(ROWS)
         .disable_statement_logging()
         .connect()
         .await

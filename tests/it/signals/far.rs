@@ -152,13 +152,12 @@ fn what_a_killed_runner_has_running_in_a_transaction_ends_on_the_server() {
     completes(&in_a_commit, &database, &["a", "b"]);
 }
 
-/// What a runner left behind that is gone: a session of its name, which does not end although it
-/// is told to.
+/// What a runner left behind that is gone: a session of its name, which our role may not end.
 fn orphan(database: &Postgres) -> Session {
     let lock = database.lock();
     let key: i64 = lock.split_whitespace().nth(2).unwrap().parse().unwrap();
     let name = format!("prelaunch:{}:worker:00000000:gone", &format!("{key:016x}")[..8]);
-    let mut session = database.session();
+    let mut session = database.administrator();
     session.execute(&format!("set application_name = '{name}'"));
     session.execute("begin");
     session

@@ -1,0 +1,374 @@
+//! Faults around PostgreSQL: what lies between it and a run, the run itself, and the server.
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex, OnceLock},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{
+    Fault, Setting,
+    bouncer::Bouncer,
+    database::Database as _,
+    postgres::{Postgres, Server},
+    proxy::{Break, Effect, Passed, Phase, Point, Proxy, Towards},
+    random::Random,
+    servers::Own,
+    trial::{Hit, Notes, Reference, Trial, stage_at, wait_until},
+};
+
+/// How soon a run has to end after SIGTERM: two seconds, and what a busy machine adds.
+const STOPS: Duration = Duration::from_secs(5);
+
+/// How an undisturbed run through a proxy went, which is what points are chosen from.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    pub(crate) reference: Reference,
+    pub(crate) direct: Passed,
+    pub(crate) pooled: Passed,
+}
+
+/// Runs it once each way.
+pub(crate) fn measure(bouncer: &Bouncer) -> Measured {
+    let notes = Notes::default();
+    let through = |pooled: bool| {
+        let database = Postgres::create();
+        let url = if pooled { bouncer.url(&database) } else { database.url() };
+        let proxy = Proxy::to(port(&url), None);
+        let mut trial = Trial::of(&database, &notes);
+        trial.start = trial.start.env("DATABASE_URL", proxy.url(&url));
+        (trial.reference(), proxy.passed())
+    };
+    let ((reference, direct), (other, pooled)) = (through(false), through(true));
+    assert_eq!(reference.snapshot, other.snapshot, "two undisturbed runs leave the same");
+    Measured { reference, direct, pooled }
+}
+
+pub(crate) fn port(url: &str) -> u16 {
+    let (_, rest) = url.split_once("@127.0.0.1:").unwrap();
+    rest.split_once('/').unwrap().0.parse().unwrap()
+}
+
+/// When it happens.
+enum When {
+    At(Point),
+    After(Duration),
+}
+
+/// Tries one fault. None if the run was over before it came to it.
+pub(crate) fn attempt(
+    fault: Fault,
+    setting: &Setting,
+    random: &mut Random,
+    pooled: bool,
+    notes: &Notes,
+) -> Option<Hit> {
+    match fault {
+        Fault::Restart | Fault::Crash | Fault::Clock | Fault::Disk => {
+            with_own(|own| on_own(fault, own, setting, random, notes))
+        }
+        Fault::Failover => failover(setting, random, notes),
+        _ => {
+            let database = Postgres::create();
+            let url = if pooled { setting.bouncer.url(&database) } else { database.url() };
+            let passed = if pooled { setting.measured.pooled } else { setting.measured.direct };
+            let scene = Scene {
+                trial: Trial::of(&database, notes),
+                proxy: Proxy::to(port(&url), None),
+                url,
+                reference: &setting.measured.reference,
+                notes,
+            };
+            let pid = Arc::new(OnceLock::new());
+            let (when, effect) = planned(fault, random, passed, &scene, &pid);
+            scene.play(fault, when, effect, &pid, random)
+        }
+    }
+}
+
+/// What happens when, for faults that need no server of their own.
+fn planned(
+    fault: Fault,
+    random: &mut Random,
+    passed: Passed,
+    scene: &Scene<'_>,
+    pid: &Arc<OnceLock<Pid>>,
+) -> (When, Effect) {
+    let all = random.once_in(2);
+    let away = Duration::from_millis(random.pick(&[0, 0, 50, 500, 2000]));
+    match fault {
+        Fault::Cut | Fault::Reset => {
+            let what = Break::Off { reset: fault == Fault::Reset };
+            (When::At(anywhere(random, passed)), Effect::Break { what, all, away })
+        }
+        Fault::Stall => {
+            let time = Duration::from_millis(random.between(50, 1500));
+            // A host that vanishes takes all of its connections with it.
+            let gone = random.once_in(4);
+            let what = if gone { Break::Gone(time) } else { Break::Silence(time) };
+            let effect = Effect::Break { what, all: all || gone, away: Duration::ZERO };
+            (When::At(anywhere(random, passed)), effect)
+        }
+        Fault::KillAtStatement | Fault::TermAtStatement => {
+            let signal = signal_of(fault);
+            (When::At(request(random, passed)), Effect::Call(sender(pid, signal)))
+        }
+        _ => {
+            let longest = u64::try_from(scene.reference.took.as_micros()).unwrap();
+            let after = Duration::from_micros(random.below(longest));
+            (When::After(after), Effect::Call(sender(pid, signal_of(fault))))
+        }
+    }
+}
+
+fn signal_of(fault: Fault) -> Signal {
+    match fault {
+        Fault::TermAtStatement | Fault::TermAtRandom => Signal::SIGTERM,
+        _ => Signal::SIGKILL,
+    }
+}
+
+/// Sends a signal to the run, once it is known which it is.
+fn sender(pid: &Arc<OnceLock<Pid>>, signal: Signal) -> Box<dyn FnOnce() + Send> {
+    let pid = Arc::clone(pid);
+    Box::new(move || {
+        // It may have ended just now.
+        let _ = kill(*pid.wait(), signal);
+    })
+}
+
+fn anywhere(random: &mut Random, passed: Passed) -> Point {
+    match random.below(4) {
+        0 => Point::Byte(Towards::Server, random.below(passed.to_server)),
+        1 => Point::Byte(Towards::Client, random.below(passed.to_client)),
+        _ => request(random, passed),
+    }
+}
+
+fn request(random: &mut Random, passed: Passed) -> Point {
+    let phase = random.pick(&[Phase::Said, Phase::Heard, Phase::Answered, Phase::Known]);
+    Point::Request(1 + random.below(passed.requests), phase)
+}
+
+/// A database, and the way to it on which things happen.
+struct Scene<'s> {
+    trial: Trial<'s>,
+    proxy: Proxy,
+    url: String,
+    reference: &'s Reference,
+    notes: &'s Notes,
+}
+
+impl Scene<'_> {
+    fn play(
+        &self,
+        fault: Fault,
+        when: When,
+        effect: Effect,
+        pid: &Arc<OnceLock<Pid>>,
+        random: &mut Random,
+    ) -> Option<Hit> {
+        self.play_with(fault, when, effect, pid, random, || ())
+    }
+
+    /// The run and those beside it, the fault, the fresh run, the judgement. Before the fresh run
+    /// what was done to the server has to be over.
+    fn play_with(
+        &self,
+        fault: Fault,
+        when: When,
+        effect: Effect,
+        pid: &Arc<OnceLock<Pid>>,
+        random: &mut Random,
+        settled: impl Fn(),
+    ) -> Option<Hit> {
+        let mut timed = None;
+        match (when, effect) {
+            (When::At(point), effect) => {
+                let what = if let Effect::Break { what, all, away } = &effect {
+                    format!(": {what:?}, all {all}, away {away:?}")
+                } else {
+                    String::new()
+                };
+                self.notes.add(&format!("at {point:?}{what}"));
+                self.proxy.plan(point, effect);
+            }
+            (When::After(time), Effect::Call(call)) => {
+                self.notes.add(&format!("after {time:?}"));
+                timed = Some((time, call));
+            }
+            (When::After(_), Effect::Break { .. }) => unreachable!("connections break at a point"),
+        }
+        let start = self.trial.disturbed(&self.proxy.url(&self.url));
+        let started = Instant::now();
+        let mut running = start.spawn();
+        pid.set(running.pid()).unwrap();
+        let beside = random.once_in(4).then(|| {
+            let mode = random.pick(&["true", "wait", "check"]);
+            start.clone().env("AUTO_MIGRATION", mode).spawn()
+        });
+        let fired: Option<SystemTime> = match timed {
+            Some((time, call)) => {
+                thread::sleep(time.saturating_sub(started.elapsed()));
+                let ended = running.has_ended();
+                let now = SystemTime::now();
+                if !ended {
+                    call();
+                }
+                (!ended).then_some(now)
+            }
+            None => None,
+        };
+        // Whoever is cut off for good is not waited for: the fresh run works beside it.
+        let gone = || self.proxy.fired().is_some_and(|at| at.elapsed().is_ok_and(|e| e > GONE));
+        let over = wait_until(&mut running, || fault == Fault::Stall && gone());
+        let fired = fired.or_else(|| self.proxy.fired());
+        if let (Some(at), Fault::TermAtStatement | Fault::TermAtRandom) = (fired, fault) {
+            let took = at.elapsed().unwrap_or_default();
+            assert!(took < STOPS, "after SIGTERM it took {took:?}");
+        }
+        settled();
+        if (fault, fired) == (Fault::Failover, None) {
+            // Nobody has taken over, and the servers have no more to tell.
+            return None;
+        }
+        self.trial.recover();
+        if !over {
+            wait_until(&mut running, || false);
+        }
+        let outcome = self.trial.ended("the run", running);
+        if let Some(beside) = beside {
+            let _ = self.trial.ended("beside it", beside);
+        }
+        self.trial.judge(self.reference);
+        fired.map(|fired| Hit { stage: stage_at(&outcome.raw_stderr, fired) })
+    }
+}
+
+/// How long after it was cut off a run is taken for lost.
+const GONE: Duration = Duration::from_millis(1700);
+
+thread_local! {
+    /// The server of this thread, which lives through its trials.
+    static OWN: RefCell<Option<Arc<Own>>> = const { RefCell::new(None) };
+}
+
+fn with_own<T>(work: impl FnOnce(&Arc<Own>) -> T) -> T {
+    let own = OWN.with_borrow_mut(Option::take).unwrap_or_else(|| Arc::new(Own::started("")));
+    // After a panic it is dropped, and the next trial has a new one.
+    let done = work(&own);
+    OWN.with_borrow_mut(|slot| *slot = Some(own));
+    done
+}
+
+/// What goes on beside the trial, and must be over before it is judged.
+type Aside = Arc<Mutex<Option<JoinHandle<()>>>>;
+
+fn aside(slot: &Aside, work: impl FnOnce() + Send + 'static) -> Effect {
+    let slot = Arc::clone(slot);
+    Effect::Call(Box::new(move || *slot.lock().unwrap() = Some(thread::spawn(work))))
+}
+
+fn join(slot: &Aside) {
+    if let Some(thread) = slot.lock().unwrap().take() {
+        assert!(thread.join().is_ok(), "what was done to the server failed");
+    }
+}
+
+/// Faults of the server: restart, crash, its clock, its disk.
+fn on_own(
+    fault: Fault,
+    own: &Arc<Own>,
+    setting: &Setting,
+    random: &mut Random,
+    notes: &Notes,
+) -> Option<Hit> {
+    own.levers.back();
+    own.revive();
+    let database = Postgres::create_on(own.server.clone());
+    let url = database.url();
+    let scene = Scene {
+        trial: Trial::of(&database, notes),
+        proxy: Proxy::to(port(&url), None),
+        url,
+        reference: &setting.measured.reference,
+        notes,
+    };
+    let slot = Aside::default();
+    let (ours, pause) = (Arc::clone(own), Duration::from_millis(random.pick(&[0, 0, 100, 1000])));
+    let effect = match fault {
+        Fault::Restart | Fault::Crash => {
+            let mode = if fault == Fault::Crash { "immediate" } else { "fast" };
+            aside(&slot, move || {
+                ours.stop(mode);
+                thread::sleep(pause);
+                ours.start();
+            })
+        }
+        Fault::Clock => {
+            let seconds = random.pick(&[-400_000_000, -86_400, -3_600, -7, 7, 3_600, 86_400, 400_000_000]);
+            notes.add(&format!("the server's clock jumps by {seconds} s"));
+            Effect::Call(Box::new(move || ours.levers.clock(seconds)))
+        }
+        _ => {
+            let part = random.pick(&["/base/", "/base/", "/pg_wal/"]);
+            notes.add(&format!("the disk of {part} is full"));
+            let lasts = Duration::from_millis(random.pick(&[20, 300, 2500]));
+            aside(&slot, move || {
+                ours.levers.full(part);
+                thread::sleep(lasts);
+                ours.levers.back();
+                // A server whose journal cannot be written may have given up.
+                ours.revive();
+            })
+        }
+    };
+    let pid = Arc::new(OnceLock::new());
+    let when = When::At(request(random, setting.measured.direct));
+    let hit = scene.play_with(fault, when, effect, &pid, random, || join(&slot));
+    own.levers.back();
+    hit
+}
+
+/// A synchronous standby takes over while a script runs.
+fn failover(setting: &Setting, random: &mut Random, notes: &Notes) -> Option<Hit> {
+    let primary = Arc::new(Own::stopped("-c synchronous_standby_names=*"));
+    let standby = Arc::new(primary.standby());
+    primary.start();
+    standby.start();
+    primary.until("select sync_state from pg_stat_replication", "sync");
+    let database = Postgres::create_on(primary.server.clone());
+    let moved = database.moved_to(Server {
+        port: standby.server.port,
+        password: standby.server.password.clone(),
+    });
+    let url = database.url();
+    let proxy = Proxy::to(port(&url), None);
+    let servers = format!(
+        "{},127.0.0.1:{}/{}?target_session_attrs=read-write",
+        url.rsplit_once('/').unwrap().0,
+        standby.server.port,
+        database.name()
+    );
+    let slot = Aside::default();
+    let (switch, at, was) = (proxy.switch(), standby.server.port, Arc::clone(&primary));
+    let (next, mode) = (Arc::clone(&standby), random.pick(&["immediate", "fast"]));
+    let effect = aside(&slot, move || {
+        was.stop(mode);
+        next.promote();
+        switch(at);
+    });
+    let mut trial = Trial::asking(&moved, &servers, notes);
+    trial.start = trial.start.knows(&database);
+    let reference = &setting.measured.reference;
+    let scene = Scene { trial, proxy, url, reference, notes };
+    let pid = Arc::new(OnceLock::new());
+    let when = When::At(request(random, setting.measured.direct));
+    scene.play_with(Fault::Failover, when, effect, &pid, random, || join(&slot))
+}

@@ -145,15 +145,25 @@ fn sender(pid: &Arc<OnceLock<Pid>>, signal: Signal) -> Box<dyn FnOnce() + Send> 
 
 fn anywhere(random: &mut Random, passed: Passed) -> Point {
     match random.below(4) {
-        0 => Point::Byte(Towards::Server, random.below(passed.to_server)),
-        1 => Point::Byte(Towards::Client, random.below(passed.to_client)),
+        0 => Point::Byte(Towards::Server, near_the_ends(random, passed.to_server)),
+        1 => Point::Byte(Towards::Client, near_the_ends(random, passed.to_client)),
         _ => request(random, passed),
+    }
+}
+
+/// A number below the limit. Most of what passes belongs to applying: what comes before and after
+/// is chosen more often than its share.
+fn near_the_ends(random: &mut Random, limit: u64) -> u64 {
+    match random.below(6) {
+        0 => random.below(limit.div_ceil(16)),
+        1 => limit - 1 - random.below(limit.div_ceil(16)),
+        _ => random.below(limit),
     }
 }
 
 fn request(random: &mut Random, passed: Passed) -> Point {
     let phase = random.pick(&[Phase::Said, Phase::Heard, Phase::Answered, Phase::Known]);
-    Point::Request(1 + random.below(passed.requests), phase)
+    Point::Request(1 + near_the_ends(random, passed.requests), phase)
 }
 
 /// A database, and the way to it on which things happen.

@@ -8,7 +8,7 @@ use std::{
 use nix::sys::signal::{Signal, kill};
 
 use crate::{
-    Fault, Setting,
+    Fault, Setting, Way,
     database::Database,
     postgres::Postgres,
     random::Random,
@@ -22,7 +22,7 @@ pub(crate) fn attempt(
     fault: Fault,
     setting: &Setting,
     random: &mut Random,
-    pooled: bool,
+    way: Way,
     notes: &Notes,
 ) -> Hit {
     match fault {
@@ -32,7 +32,10 @@ pub(crate) fn attempt(
         }
         _ => {
             let database = Postgres::create();
-            let url = if pooled { setting.bouncer.url(&database) } else { database.url() };
+            let url = match way {
+                Way::Direct => database.url(),
+                Way::Pooled | Way::Behind => setting.bouncer.url(&database),
+            };
             crowd(&database, &url, 50, &setting.measured.reference, random, notes);
         }
     }
@@ -49,39 +52,43 @@ fn crowd(
 ) {
     let trial = Trial::of(database, notes);
     let start = trial.disturbed(url).env("LOCK_TIMEOUT", "35s").env("WAIT_TIMEOUT", "35s");
-    let began = Instant::now();
-    let runners: Vec<Running> = (0..count).map(|_| start.spawn()).collect();
-    // Half of the time somebody dies: whoever works at that moment, so that others take over.
-    let deaths = if random.once_in(2) { random.between(1, 4) } else { 0 };
+    // Half of the time those who work die, so that others take over.
+    let deaths = if random.once_in(2) { usize::try_from(random.between(1, 4)).unwrap() } else { 0 };
     notes.add(&format!("{count} at once, {deaths} of those who work are killed"));
-    let mut killed = 0;
-    let mut at_work = 0;
-    while killed < deaths && at_work < count && began.elapsed() < Duration::from_secs(20) {
-        thread::sleep(Duration::from_millis(random.between(5, 60)));
-        let working = runners[at_work..]
-            .iter()
-            .position(|runner| runner.raw_stderr_so_far().contains("applies a revision"));
-        if let Some(working) = working {
-            // Whoever has said so and is dead already is not counted twice.
-            let _ = kill(runners[at_work + working].pid(), Signal::SIGKILL);
-            killed += 1;
-            if working > 0 {
-                continue;
-            }
-        }
-        at_work = if working == Some(0) { at_work + 1 } else { at_work };
-        if runners.iter().any(|runner| runner.raw_stderr_so_far().contains("becomes the server")) {
-            break;
-        }
+    let began = Instant::now();
+    let (mut runners, mut killed) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        runners.push(start.spawn());
+        slay(&runners, &mut killed, deaths);
+    }
+    while killed.len() < deaths && began.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(random.between(2, 30)));
+        slay(&runners, &mut killed, deaths);
     }
     let mut codes: Vec<i32> = Vec::new();
     for (number, runner) in (1..).zip(runners) {
         codes.push(trial.ended(&format!("runner {number}"), runner).code());
     }
-    if deaths == 0 {
+    if killed.is_empty() {
         assert!(codes.iter().all(|code| *code == 0), "not all became their server: {codes:?}");
         notes.add(&format!("{count} servers in {:?}", began.elapsed()));
     }
     trial.recover();
     trial.judge(reference);
+}
+
+/// Kills whoever is at work, unless enough have been killed.
+fn slay(runners: &[Running], killed: &mut Vec<usize>, deaths: usize) {
+    if killed.len() >= deaths {
+        return;
+    }
+    let at_work = runners.iter().enumerate().find(|(number, runner)| {
+        let said = runner.raw_stderr_so_far();
+        !killed.contains(number) && said.contains("applies a revision") && !said.contains("becomes")
+    });
+    if let Some((number, runner)) = at_work {
+        // It may have ended just now.
+        let _ = kill(runner.pid(), Signal::SIGKILL);
+        killed.push(number);
+    }
 }

@@ -73,6 +73,16 @@ use crate::{
     trial::{Hit, Notes},
 };
 
+/// How a run reaches the database, and on which side of a pooler things happen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    Direct,
+    /// To PgBouncer, and what happens happens before it.
+    Pooled,
+    /// To PgBouncer, and it happens between that and the server.
+    Behind,
+}
+
 /// What can happen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fault {
@@ -274,15 +284,20 @@ impl Campaign {
             fault,
             Fault::Restart | Fault::Crash | Fault::Failover | Fault::Clock | Fault::Disk
         );
-        let pooled = !file && !own && random.once_in(3);
+        let network = matches!(fault, Fault::Cut | Fault::Reset | Fault::Stall);
+        let way = match random.below(6) {
+            0 if network => Way::Behind,
+            0..=2 if !file && !own => Way::Pooled,
+            _ => Way::Direct,
+        };
         let tried = catch_unwind(AssertUnwindSafe(|| -> Option<Hit> {
             match fault {
                 Fault::Crowd | Fault::FileCrowd => {
                     let _alone = self.crowd.lock().unwrap_or_else(|held| held.into_inner());
-                    Some(crowd::attempt(fault, setting, &mut random, pooled, &notes))
+                    Some(crowd::attempt(fault, setting, &mut random, way, &notes))
                 }
                 _ if file => sqlite_faults::attempt(fault, setting, &mut random, &notes),
-                _ => postgres_faults::attempt(fault, setting, &mut random, pooled, &notes),
+                _ => postgres_faults::attempt(fault, setting, &mut random, way, &notes),
             }
         }));
         let (hit, why) = match tried {
@@ -290,10 +305,11 @@ impl Campaign {
             Ok(Some(hit)) => (hit.stage, None),
             Err(panic) => ("exec".to_owned(), Some(said(&*panic))),
         };
-        let engine = match (file, pooled) {
-            (true, _) => "SQLite".to_owned(),
-            (false, false) => setting.server.clone(),
-            (false, true) => format!("{}, through PgBouncer", setting.server),
+        let engine = match way {
+            _ if file => "SQLite".to_owned(),
+            Way::Direct => setting.server.clone(),
+            Way::Pooled => format!("{}, through PgBouncer", setting.server),
+            Way::Behind => format!("{}, behind PgBouncer", setting.server),
         };
         let counted = self.counted.fetch_add(1, Ordering::SeqCst) + 1;
         let tried = Tried { fault: called, engine, stage: hit, survived: why.is_none() };

@@ -13,7 +13,7 @@ use nix::{
 };
 
 use crate::{
-    Fault, Setting,
+    Fault, Setting, Way,
     bouncer::Bouncer,
     database::Database as _,
     postgres::{Postgres, Server},
@@ -66,7 +66,7 @@ pub(crate) fn attempt(
     fault: Fault,
     setting: &Setting,
     random: &mut Random,
-    pooled: bool,
+    way: Way,
     notes: &Notes,
 ) -> Option<Hit> {
     match fault {
@@ -76,12 +76,20 @@ pub(crate) fn attempt(
         Fault::Failover => failover(setting, random, notes),
         _ => {
             let database = Postgres::create();
-            let url = if pooled { setting.bouncer.url(&database) } else { database.url() };
-            let passed = if pooled { setting.measured.pooled } else { setting.measured.direct };
+            let behind;
+            let (proxy, address, passed) = match way {
+                Way::Direct => before(&database.url(), setting.measured.direct),
+                Way::Pooled => before(&setting.bouncer.url(&database), setting.measured.pooled),
+                Way::Behind => {
+                    let proxy = Proxy::to(database.server().port, None);
+                    behind = Bouncer::before(proxy.port(), BEHIND);
+                    (proxy, behind.url(&database), setting.measured.direct)
+                }
+            };
             let scene = Scene {
                 trial: Trial::of(&database, notes),
-                proxy: Proxy::to(port(&url), None),
-                url,
+                proxy,
+                address,
                 reference: &setting.measured.reference,
                 notes,
             };
@@ -90,6 +98,16 @@ pub(crate) fn attempt(
             scene.play(fault, when, effect, &pid, random)
         }
     }
+}
+
+/// A PgBouncer that does not wait for long before it tries its server again.
+const BEHIND: &str = "server_login_retry = 1\nserver_tls_sslmode = disable";
+
+/// A proxy in front of what a URL leads to.
+fn before(url: &str, passed: Passed) -> (Proxy, String, Passed) {
+    let proxy = Proxy::to(port(url), None);
+    let address = proxy.url(url);
+    (proxy, address, passed)
 }
 
 /// What happens when, for faults that need no server of their own.
@@ -170,7 +188,8 @@ fn request(random: &mut Random, passed: Passed) -> Point {
 struct Scene<'s> {
     trial: Trial<'s>,
     proxy: Proxy,
-    url: String,
+    /// The URL of the disturbed run.
+    address: String,
     reference: &'s Reference,
     notes: &'s Notes,
 }
@@ -215,7 +234,7 @@ impl Scene<'_> {
             }
             (When::After(_), Effect::Break { .. }) => unreachable!("connections break at a point"),
         }
-        let start = self.trial.disturbed(&self.proxy.url(&self.url));
+        let start = self.trial.disturbed(&self.address);
         let started = Instant::now();
         let mut running = start.spawn();
         pid.set(running.pid()).unwrap();
@@ -302,11 +321,11 @@ fn on_own(
     own.levers.back();
     own.revive();
     let database = Postgres::create_on(own.server.clone());
-    let url = database.url();
+    let (proxy, address, passed) = before(&database.url(), setting.measured.direct);
     let scene = Scene {
         trial: Trial::of(&database, notes),
-        proxy: Proxy::to(port(&url), None),
-        url,
+        proxy,
+        address,
         reference: &setting.measured.reference,
         notes,
     };
@@ -340,7 +359,7 @@ fn on_own(
         }
     };
     let pid = Arc::new(OnceLock::new());
-    let when = When::At(request(random, setting.measured.direct));
+    let when = When::At(request(random, passed));
     let hit = scene.play_with(fault, when, effect, &pid, random, || join(&slot));
     own.levers.back();
     hit
@@ -359,7 +378,7 @@ fn failover(setting: &Setting, random: &mut Random, notes: &Notes) -> Option<Hit
         password: standby.server.password.clone(),
     });
     let url = database.url();
-    let proxy = Proxy::to(port(&url), None);
+    let (proxy, address, passed) = before(&url, setting.measured.direct);
     let servers = format!(
         "{},127.0.0.1:{}/{}?target_session_attrs=read-write",
         url.rsplit_once('/').unwrap().0,
@@ -377,8 +396,8 @@ fn failover(setting: &Setting, random: &mut Random, notes: &Notes) -> Option<Hit
     let mut trial = Trial::asking(&moved, &servers, notes);
     trial.start = trial.start.knows(&database);
     let reference = &setting.measured.reference;
-    let scene = Scene { trial, proxy, url, reference, notes };
+    let scene = Scene { trial, proxy, address, reference, notes };
     let pid = Arc::new(OnceLock::new());
-    let when = When::At(request(random, setting.measured.direct));
+    let when = When::At(request(random, passed));
     scene.play_with(Fault::Failover, when, effect, &pid, random, || join(&slot))
 }

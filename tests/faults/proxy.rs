@@ -137,6 +137,10 @@ impl Proxy {
         self.shared.state.lock().unwrap().plan = Some((point, effect));
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A URL of the server, with the proxy in its place.
     pub(crate) fn url(&self, url: &str) -> String {
         let (before, rest) = url.split_once("@127.0.0.1:").unwrap();

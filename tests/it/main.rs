@@ -34,6 +34,7 @@
 //! - `ddl_locks` what becomes of a revision that does not get its locks
 //! - `pooler` what is different behind PgBouncer
 //! - `wait`, `tls` what is waited for, and what is told from it
+//! - `busy` that others who use a SQLite file are waited for
 //! - `rights` what each mode may do with which rights
 //! - `exec` becoming the server: everything as it was found, or a shell's exit code
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
@@ -53,6 +54,7 @@
 
 mod bed;
 mod boot;
+mod busy;
 mod cases;
 mod children;
 mod bouncer;

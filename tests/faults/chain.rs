@@ -24,7 +24,14 @@ const SCRIPTS: [(&str, &str); 7] = [
          insert into children values (1), (2), (2);
          create table bulk (n bigint not null, text text);
          insert into bulk with recursive g (n) as (select 1 union all select n + 1 from g where n < 2000)
-           select n, 'row ' || n from g;",
+           select n, 'row ' || n from g;
+         -- migrate:up postgres
+         create function slow (n bigint) returns bigint language plpgsql immutable as $$ begin
+           if n % 1000 = 0 then
+             perform pg_sleep(coalesce(current_setting('campaign.slow', true), '0')::float);
+           end if;
+           return n;
+         end $$;",
     ),
     (
         "b000",
@@ -42,7 +49,7 @@ const SCRIPTS: [(&str, &str); 7] = [
          -- migrate:up postgres
          insert into effects values ('c1');
          alter table parents add column size integer not null default 1;
-         select pg_sleep(0.03);
+         select pg_sleep(0.03), slow(0);
          update counters set n = n + 1 where name = 'c';
          -- migrate:up sqlite
          insert into effects values ('c1');
@@ -58,7 +65,7 @@ const SCRIPTS: [(&str, &str); 7] = [
          -- transaction: false
          -- migrate:up postgres
          create index concurrently bulk_n on bulk (n);
-         create unique index concurrently if not exists bulk_more on bulk (more);
+         create unique index concurrently if not exists bulk_more on bulk (slow(more));
          -- migrate:up sqlite
          create index bulk_n on bulk (n);
          create unique index bulk_more on bulk (more);",
@@ -81,7 +88,11 @@ const SCRIPTS: [(&str, &str); 7] = [
         "f000",
         "-- revises: e000
          -- transaction: false
-         -- migrate:up
+         -- migrate:up postgres
+         insert into effects values ('f1');
+         update counters set n = n + 1 where name = 'n' and slow(0) = 0;
+         insert into effects select 'f3' where slow(0) = 0;
+         -- migrate:up sqlite
          insert into effects values ('f1');
          update counters set n = n + 1 where name = 'n';
          insert into effects values ('f3');",
@@ -95,6 +106,10 @@ const SCRIPTS: [(&str, &str); 7] = [
          update bulk set more = more + 1;",
     ),
 ];
+
+/// Has some statements take a while on a PostgreSQL database, so that they outlive who asked for
+/// them.
+pub(crate) const SLOW: &str = "set campaign.slow = '0.6'";
 
 /// What somebody looks at who has to say whether a statement of a script without a transaction has
 /// run: revision, statement, and a query that gives a row if it has. Only these may be asked for.

@@ -166,8 +166,8 @@ fn main() -> ExitCode {
         Ok(asked) => asked,
         Err(why) => {
             eprintln!(
-                "{why}\nusage: tests/faults/run.sh [--long | N] [--seed S] [--only FAULT]… \
-                 [--case K] [--jobs J] [--write]"
+                "{why}\nusage: tests/faults/run.sh [--long | N] [--seed S] [--on postgres|sqlite] \
+                 [--only FAULT]… [--case K] [--jobs J] [--write]"
             );
             return ExitCode::from(2);
         }
@@ -199,6 +199,7 @@ fn main() -> ExitCode {
 /// Reads the arguments.
 fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut on = None;
     let mut asked = Asked {
         count: BOUNDED.0,
         limit: BOUNDED.1,
@@ -219,6 +220,11 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--case" => asked.case = Some(number()?),
             "--jobs" => asked.jobs = number()?,
             "--write" => asked.write = true,
+            "--on" => match words.next().as_deref() {
+                Some("postgres") => on = Some(false),
+                Some("sqlite") => on = Some(true),
+                _ => return Err("`--on` needs `postgres` or `sqlite`".to_owned()),
+            },
             "--only" => {
                 let name = words.next().unwrap_or_default();
                 let found = FAULTS.iter().find(|fault| fault.1 == name).ok_or_else(|| {
@@ -235,6 +241,9 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
     }
     if asked.only.is_empty() {
         asked.only = FAULTS.iter().collect();
+    }
+    if let Some(file) = on {
+        asked.only.retain(|fault| fault.1.starts_with("sqlite") == file);
     }
     if asked.case.is_some() {
         (asked.count, asked.jobs) = (1, 1);
@@ -350,7 +359,7 @@ impl Campaign {
         );
         if asked.write {
             let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guarantees.md");
-            matrix.write(&page, &format!("tests/faults/run.sh {tried} --seed {}", asked.seed));
+            matrix.write(&page, &format!("tests/faults/run.sh {} --seed {}", asked.count, asked.seed));
         }
         let failed = self.failed.lock().unwrap();
         for again in &*failed {

@@ -15,6 +15,7 @@ use nix::{
 use crate::{
     Fault, Setting, Way,
     bouncer::Bouncer,
+    chain,
     database::Database as _,
     postgres::{Postgres, Server},
     proxy::{Break, Effect, Passed, Phase, Point, Proxy, Towards},
@@ -93,6 +94,10 @@ pub(crate) fn attempt(
                 reference: &setting.measured.reference,
                 notes,
             };
+            if random.once_in(5) {
+                notes.add("some statements are slow");
+                database.administer(&format!("alter database {} {}", database.name(), chain::SLOW));
+            }
             let pid = Arc::new(OnceLock::new());
             let (when, effect) = planned(fault, random, passed, &scene, &pid);
             scene.play(fault, when, effect, &pid, random)

@@ -4,6 +4,7 @@
 #   tests/faults/run.sh                        600 faults, or what three minutes hold
 #   tests/faults/run.sh 2000                   so many
 #   tests/faults/run.sh --long                 for an hour
+#   tests/faults/run.sh --on postgres 100      on one engine
 #   tests/faults/run.sh --only crash 50        one kind of fault; may be given several times
 #   tests/faults/run.sh --seed 7 …             the same choices again
 #   tests/faults/run.sh --write …              puts the matrix into docs/guarantees.md

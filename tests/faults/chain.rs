@@ -198,7 +198,8 @@ pub(crate) fn way_out(database: &dyn Database, said: &str) -> Result<(), String>
     let look = LOOKS
         .iter()
         .find(|(r, s, look)| {
-            let engine = if look.contains("sqlite_schema") { Engine::Sqlite } else { database.engine() };
+            let engine =
+                if look.contains("sqlite_schema") { Engine::Sqlite } else { database.engine() };
             (*r, *s) == (revision, statement) && database.engine() == engine
         })
         .map(|(_, _, look)| look)

@@ -183,7 +183,10 @@ fn main() -> ExitCode {
         server: format!("PostgreSQL {}", version.unwrap()),
     };
     println!("seed {}, {}", asked.seed, setting.server);
-    println!("undisturbed: {:?} and {:?} through PgBouncer", setting.measured.direct, setting.measured.pooled);
+    println!(
+        "undisturbed: {:?} and {:?} through PgBouncer",
+        setting.measured.direct, setting.measured.pooled
+    );
     // What a trial says is shown if it fails.
     std::panic::set_hook(Box::new(|_| ()));
     let campaign = Campaign::default();
@@ -327,7 +330,8 @@ impl Campaign {
             *self.codes.lock().unwrap().entry((name, code)).or_default() += 1;
         }
         if let Some(why) = why {
-            let again = format!("tests/faults/run.sh --seed {} --only {name} --case {case}", asked.seed);
+            let again =
+                format!("tests/faults/run.sh --seed {} --only {name} --case {case}", asked.seed);
             println!("NOT SURVIVED: {called}: {why}\n{}\nagain: {again}\n", notes.text());
             self.failed.lock().unwrap().push(again);
         }
@@ -359,7 +363,10 @@ impl Campaign {
         );
         if asked.write {
             let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guarantees.md");
-            matrix.write(&page, &format!("tests/faults/run.sh {} --seed {}", asked.count, asked.seed));
+            matrix.write(
+                &page,
+                &format!("tests/faults/run.sh {} --seed {}", asked.count, asked.seed),
+            );
         }
         let failed = self.failed.lock().unwrap();
         for again in &*failed {

@@ -94,8 +94,9 @@ impl Matrix {
         for server in self.servers() {
             let mark = server.to_lowercase();
             let (open, close) = (format!("<!-- {mark} -->"), format!("<!-- /{mark} -->"));
-            let (before, rest) =
-                text.split_once(&open).unwrap_or_else(|| panic!("{} has no {open}", page.display()));
+            let (before, rest) = text
+                .split_once(&open)
+                .unwrap_or_else(|| panic!("{} has no {open}", page.display()));
             let (_, after) = rest.split_once(&close).unwrap();
             let (tried, survived) = self.of(&server);
             let table = self.markdown(&server);

@@ -346,7 +346,8 @@ fn on_own(
             })
         }
         Fault::Clock => {
-            let seconds = random.pick(&[-400_000_000, -86_400, -3_600, -7, 7, 3_600, 86_400, 400_000_000]);
+            let seconds =
+                random.pick(&[-400_000_000, -86_400, -3_600, -7, 7, 3_600, 86_400, 400_000_000]);
             notes.add(&format!("the server's clock jumps by {seconds} s"));
             Effect::Call(Box::new(move || ours.levers.clock(seconds)))
         }
@@ -378,10 +379,8 @@ fn failover(setting: &Setting, random: &mut Random, notes: &Notes) -> Option<Hit
     standby.start();
     primary.until("select sync_state from pg_stat_replication", "sync");
     let database = Postgres::create_on(primary.server.clone());
-    let moved = database.moved_to(Server {
-        port: standby.server.port,
-        password: standby.server.password.clone(),
-    });
+    let moved = database
+        .moved_to(Server { port: standby.server.port, password: standby.server.password.clone() });
     let url = database.url();
     let (proxy, address, passed) = before(&url, setting.measured.direct);
     let servers = format!(

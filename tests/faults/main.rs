@@ -4,9 +4,9 @@
 //!
 //! - `chain` what is run, and how its effects are seen; the way out of exit code 15
 //! - `trial` one trial: the disturbed run, the fresh one, the judgement
-//! - `postgres_faults`, `sqlite_faults`, `crowd` what happens to runs
-//! - `proxy` breaks connections at any byte and any request; `shim` spoils clock and disk;
-//!   `servers` are restarted, crashed, promoted
+//! - `postgres_faults`, `server_faults`, `sqlite_faults`, `crowd` what happens
+//! - `proxy` breaks connections at any byte and any request (`frames`); `shim` spoils clock and
+//!   disk; `servers` are restarted, crashed, promoted
 //! - `matrix` fault × engine × stage: tried, survived
 //! - `random` choices that a seed repeats
 //!
@@ -24,10 +24,12 @@
 
 mod chain;
 mod crowd;
+mod frames;
 mod matrix;
 mod postgres_faults;
 mod proxy;
 mod random;
+mod server_faults;
 mod servers;
 mod shim;
 mod sqlite_faults;

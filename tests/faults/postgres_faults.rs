@@ -1,9 +1,9 @@
-//! Faults around PostgreSQL: what lies between it and a run, the run itself, and the server.
+//! Faults around PostgreSQL: what lies between it and a run, and the run itself. Those of the server
+//! are in `server_faults`.
 
 use std::{
-    cell::RefCell,
-    sync::{Arc, Mutex, OnceLock},
-    thread::{self, JoinHandle},
+    sync::{Arc, OnceLock},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,10 +17,10 @@ use crate::{
     bouncer::Bouncer,
     chain,
     database::Database as _,
-    postgres::{Postgres, Server},
+    postgres::Postgres,
     proxy::{Break, Effect, Passed, Phase, Point, Proxy, Towards},
     random::Random,
-    servers::Own,
+    server_faults,
     trial::{Hit, Notes, Reference, Trial, stage_at, wait_until},
 };
 
@@ -57,7 +57,7 @@ pub(crate) fn port(url: &str) -> u16 {
 }
 
 /// When it happens.
-enum When {
+pub(crate) enum When {
     At(Point),
     After(Duration),
 }
@@ -72,9 +72,9 @@ pub(crate) fn attempt(
 ) -> Option<Hit> {
     match fault {
         Fault::Restart | Fault::Crash | Fault::Clock | Fault::Disk => {
-            with_own(|own| on_own(fault, own, setting, random, notes))
+            server_faults::on_own(fault, setting, random, notes)
         }
-        Fault::Failover => failover(setting, random, notes),
+        Fault::Failover => server_faults::failover(setting, random, notes),
         _ => {
             let database = Postgres::create();
             let behind;
@@ -109,7 +109,7 @@ pub(crate) fn attempt(
 const BEHIND: &str = "server_login_retry = 1\nserver_tls_sslmode = disable";
 
 /// A proxy in front of what a URL leads to.
-fn before(url: &str, passed: Passed) -> (Proxy, String, Passed) {
+pub(crate) fn before(url: &str, passed: Passed) -> (Proxy, String, Passed) {
     let proxy = Proxy::to(port(url), None);
     let address = proxy.url(url);
     (proxy, address, passed)
@@ -184,19 +184,19 @@ fn near_the_ends(random: &mut Random, limit: u64) -> u64 {
     }
 }
 
-fn request(random: &mut Random, passed: Passed) -> Point {
+pub(crate) fn request(random: &mut Random, passed: Passed) -> Point {
     let phase = random.pick(&[Phase::Said, Phase::Heard, Phase::Answered, Phase::Known]);
     Point::Request(1 + near_the_ends(random, passed.requests), phase)
 }
 
 /// A database, and the way to it on which things happen.
-struct Scene<'s> {
-    trial: Trial<'s>,
-    proxy: Proxy,
+pub(crate) struct Scene<'s> {
+    pub(crate) trial: Trial<'s>,
+    pub(crate) proxy: Proxy,
     /// The URL of the disturbed run.
-    address: String,
-    reference: &'s Reference,
-    notes: &'s Notes,
+    pub(crate) address: String,
+    pub(crate) reference: &'s Reference,
+    pub(crate) notes: &'s Notes,
 }
 
 impl Scene<'_> {
@@ -213,7 +213,7 @@ impl Scene<'_> {
 
     /// The run and those beside it, the fault, the fresh run, the judgement. Before the fresh run
     /// what was done to the server has to be over.
-    fn play_with(
+    pub(crate) fn play_with(
         &self,
         fault: Fault,
         when: When,
@@ -267,6 +267,9 @@ impl Scene<'_> {
             let took = at.elapsed().unwrap_or_default();
             assert!(took < STOPS, "after SIGTERM it took {took:?}");
         }
+        // What has not come yet must not meet the fresh run.
+        self.proxy.disarm();
+        let fired = fired.or_else(|| self.proxy.fired());
         settled();
         if (fault, fired) == (Fault::Failover, None) {
             // Nobody has taken over, and the servers have no more to tell.
@@ -287,121 +290,3 @@ impl Scene<'_> {
 
 /// How long after it was cut off a run is taken for lost.
 const GONE: Duration = Duration::from_millis(1700);
-
-thread_local! {
-    /// The server of this thread, which lives through its trials.
-    static OWN: RefCell<Option<Arc<Own>>> = const { RefCell::new(None) };
-}
-
-fn with_own<T>(work: impl FnOnce(&Arc<Own>) -> T) -> T {
-    let own = OWN.with_borrow_mut(Option::take).unwrap_or_else(|| Arc::new(Own::started("")));
-    // After a panic it is dropped, and the next trial has a new one.
-    let done = work(&own);
-    OWN.with_borrow_mut(|slot| *slot = Some(own));
-    done
-}
-
-/// What goes on beside the trial, and must be over before it is judged.
-type Aside = Arc<Mutex<Option<JoinHandle<()>>>>;
-
-fn aside(slot: &Aside, work: impl FnOnce() + Send + 'static) -> Effect {
-    let slot = Arc::clone(slot);
-    Effect::Call(Box::new(move || *slot.lock().unwrap() = Some(thread::spawn(work))))
-}
-
-fn join(slot: &Aside) {
-    if let Some(thread) = slot.lock().unwrap().take() {
-        assert!(thread.join().is_ok(), "what was done to the server failed");
-    }
-}
-
-/// Faults of the server: restart, crash, its clock, its disk.
-fn on_own(
-    fault: Fault,
-    own: &Arc<Own>,
-    setting: &Setting,
-    random: &mut Random,
-    notes: &Notes,
-) -> Option<Hit> {
-    own.levers.back();
-    own.revive();
-    let database = Postgres::create_on(own.server.clone());
-    let (proxy, address, passed) = before(&database.url(), setting.measured.direct);
-    let scene = Scene {
-        trial: Trial::of(&database, notes),
-        proxy,
-        address,
-        reference: &setting.measured.reference,
-        notes,
-    };
-    let slot = Aside::default();
-    let (ours, pause) = (Arc::clone(own), Duration::from_millis(random.pick(&[0, 0, 100, 1000])));
-    let effect = match fault {
-        Fault::Restart | Fault::Crash => {
-            let mode = if fault == Fault::Crash { "immediate" } else { "fast" };
-            aside(&slot, move || {
-                ours.stop(mode);
-                thread::sleep(pause);
-                ours.start();
-            })
-        }
-        Fault::Clock => {
-            let seconds =
-                random.pick(&[-400_000_000, -86_400, -3_600, -7, 7, 3_600, 86_400, 400_000_000]);
-            notes.add(&format!("the server's clock jumps by {seconds} s"));
-            Effect::Call(Box::new(move || ours.levers.clock(seconds)))
-        }
-        _ => {
-            let part = random.pick(&["/base/", "/base/", "/pg_wal/"]);
-            notes.add(&format!("the disk of {part} is full"));
-            let lasts = Duration::from_millis(random.pick(&[20, 300, 2500]));
-            aside(&slot, move || {
-                ours.levers.full(part);
-                thread::sleep(lasts);
-                ours.levers.back();
-                // A server whose journal cannot be written may have given up.
-                ours.revive();
-            })
-        }
-    };
-    let pid = Arc::new(OnceLock::new());
-    let when = When::At(request(random, passed));
-    let hit = scene.play_with(fault, when, effect, &pid, random, || join(&slot));
-    own.levers.back();
-    hit
-}
-
-/// A synchronous standby takes over while a script runs.
-fn failover(setting: &Setting, random: &mut Random, notes: &Notes) -> Option<Hit> {
-    let primary = Arc::new(Own::stopped("-c synchronous_standby_names=*"));
-    let standby = Arc::new(primary.standby());
-    primary.start();
-    standby.start();
-    primary.until("select sync_state from pg_stat_replication", "sync");
-    let database = Postgres::create_on(primary.server.clone());
-    let moved = database
-        .moved_to(Server { port: standby.server.port, password: standby.server.password.clone() });
-    let url = database.url();
-    let (proxy, address, passed) = before(&url, setting.measured.direct);
-    let servers = format!(
-        "{},127.0.0.1:{}/{}?target_session_attrs=read-write",
-        url.rsplit_once('/').unwrap().0,
-        standby.server.port,
-        database.name()
-    );
-    let slot = Aside::default();
-    let (switch, at, was) = (proxy.switch(), standby.server.port, Arc::clone(&primary));
-    let (next, mode) = (Arc::clone(&standby), random.pick(&["immediate", "fast"]));
-    let effect = aside(&slot, move || {
-        was.stop(mode);
-        next.promote();
-        switch(at);
-    });
-    let mut trial = Trial::asking(&moved, &servers, notes);
-    trial.start = trial.start.knows(&database);
-    let reference = &setting.measured.reference;
-    let scene = Scene { trial, proxy, address, reference, notes };
-    let pid = Arc::new(OnceLock::new());
-    let when = When::At(request(random, passed));
-    scene.play_with(Fault::Failover, when, effect, &pid, random, || join(&slot))
-}

@@ -21,6 +21,8 @@ use tokio::{
     time::sleep_until,
 };
 
+use crate::frames::{Frame, Frames};
+
 /// Who is to get something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Towards {
@@ -135,6 +137,11 @@ impl Proxy {
     /// Has it do something else than it was told at first.
     pub(crate) fn plan(&self, point: Point, effect: Effect) {
         self.shared.state.lock().unwrap().plan = Some((point, effect));
+    }
+
+    /// Does not do any more what has not been done yet.
+    pub(crate) fn disarm(&self) {
+        self.shared.state.lock().unwrap().plan = None;
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -374,60 +381,5 @@ impl Both<'_> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         self.server = TcpStream::connect(listener.local_addr()?).await?;
         std::future::pending().await
-    }
-}
-
-/// A message of the protocol, whole.
-struct Frame {
-    /// 0 for the packet that opens a connection.
-    kind: u8,
-    bytes: Vec<u8>,
-}
-
-impl Frame {
-    /// A simple query, a Sync, or an opening.
-    fn is_request(&self) -> bool {
-        matches!(self.kind, b'Q' | b'S' | 0)
-    }
-}
-
-/// A stream of bytes as messages.
-#[derive(Default)]
-struct Frames {
-    buffer: Vec<u8>,
-    opening: bool,
-}
-
-impl Frames {
-    fn opening() -> Self {
-        Self { opening: true, ..Self::default() }
-    }
-
-    /// Takes what is there; false at the end of the stream.
-    fn read(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        let mut chunk = [0; 16384];
-        match stream.try_read(&mut chunk) {
-            Ok(0) => Ok(false),
-            Ok(count) => {
-                self.buffer.extend_from_slice(&chunk[..count]);
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn next(&mut self) -> Option<Frame> {
-        let kind = if self.opening { 0 } else { *self.buffer.first()? };
-        let head = usize::from(!self.opening);
-        let length = self.buffer.get(head..head + 4)?;
-        let length = u32::from_be_bytes(length.try_into().unwrap());
-        let whole = head + usize::try_from(length).unwrap();
-        if self.buffer.len() < whole {
-            return None;
-        }
-        self.opening = false;
-        let rest = self.buffer.split_off(whole);
-        Some(Frame { kind, bytes: std::mem::replace(&mut self.buffer, rest) })
     }
 }

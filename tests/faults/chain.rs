@@ -4,6 +4,8 @@
 //! show, indexes that are built concurrently, a script that may run twice and one that may not, two
 //! branches and their merge. Everything that a statement does can be seen afterwards.
 
+use std::time::Duration;
+
 use crate::{
     database::{Database, Engine},
     prelaunch::Prelaunch,
@@ -27,7 +29,7 @@ const SCRIPTS: [(&str, &str); 7] = [
            select n, 'row ' || n from g;
          -- migrate:up postgres
          create function slow (n bigint) returns bigint language plpgsql immutable as $$ begin
-           if n % 1000 = 0 then
+           if n % 4000 = 0 then
              perform pg_sleep(coalesce(current_setting('campaign.slow', true), '0')::float);
            end if;
            return n;
@@ -108,8 +110,11 @@ const SCRIPTS: [(&str, &str); 7] = [
 ];
 
 /// Has some statements take a while on a PostgreSQL database, so that they outlive who asked for
-/// them.
-pub(crate) const SLOW: &str = "set campaign.slow = '0.6'";
+/// them: with and without a transaction, and an index that is built concurrently.
+pub(crate) const SLOW: &str = "set campaign.slow = '1'";
+
+/// How much longer a run takes then.
+pub(crate) const SLOWER: Duration = Duration::from_secs(5);
 
 /// What somebody looks at who has to say whether a statement of a script without a transaction has
 /// run: revision, statement, and a query that gives a row if it has. Only these may be asked for.

@@ -94,12 +94,17 @@ pub(crate) fn attempt(
                 reference: &setting.measured.reference,
                 notes,
             };
-            if random.once_in(5) {
+            let slow = random.once_in(match fault {
+                Fault::KillAtRandom | Fault::TermAtRandom => 2,
+                _ => 8,
+            });
+            if slow {
                 notes.add("some statements are slow");
                 database.administer(&format!("alter database {} {}", database.name(), chain::SLOW));
             }
             let pid = Arc::new(OnceLock::new());
-            let (when, effect) = planned(fault, random, passed, &scene, &pid);
+            let took = scene.reference.took + if slow { chain::SLOWER } else { Duration::ZERO };
+            let (when, effect) = planned(fault, random, passed, took, &pid);
             scene.play(fault, when, effect, &pid, random)
         }
     }
@@ -120,7 +125,7 @@ fn planned(
     fault: Fault,
     random: &mut Random,
     passed: Passed,
-    scene: &Scene<'_>,
+    took: Duration,
     pid: &Arc<OnceLock<Pid>>,
 ) -> (When, Effect) {
     let all = random.once_in(2);
@@ -143,7 +148,7 @@ fn planned(
             (When::At(request(random, passed)), Effect::Call(sender(pid, signal)))
         }
         _ => {
-            let longest = u64::try_from(scene.reference.took.as_micros()).unwrap();
+            let longest = u64::try_from(took.as_micros()).unwrap();
             let after = Duration::from_micros(random.below(longest));
             (When::After(after), Effect::Call(sender(pid, signal_of(fault))))
         }

@@ -9,10 +9,10 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::{
     Fault, Setting, Way,
-    database::Database,
+    database::{Database, Engine},
     postgres::Postgres,
     random::Random,
-    running::Running,
+    running::{self, Running},
     sqlite_faults,
     trial::{Hit, Notes, Reference, Trial},
 };
@@ -65,13 +65,19 @@ fn crowd(
         thread::sleep(Duration::from_millis(random.between(2, 30)));
         slay(&runners, &mut killed, deaths);
     }
+    let most = busiest(database, &mut runners);
+    let took = began.elapsed();
     let mut codes: Vec<i32> = Vec::new();
     for (number, runner) in (1..).zip(runners) {
         codes.push(trial.ended(&format!("runner {number}"), runner).code());
     }
     if killed.is_empty() {
         assert!(codes.iter().all(|code| *code == 0), "not all became their server: {codes:?}");
-        notes.add(&format!("{count} servers in {:?}", began.elapsed()));
+        let on = match database.engine() {
+            Engine::Postgres => format!(", at most {most} connections to the server"),
+            Engine::Sqlite => String::new(),
+        };
+        println!("{count} runners at once, {count} servers in {took:.1?}{on}");
     }
     trial.recover();
     trial.judge(reference);
@@ -91,4 +97,20 @@ fn slay(runners: &[Running], killed: &mut Vec<usize>, deaths: usize) {
         let _ = kill(runner.pid(), Signal::SIGKILL);
         killed.push(number);
     }
+}
+
+/// Waits until all have ended, and gives how many connections there were at most: of the server on
+/// PostgreSQL, where that counts.
+fn busiest(database: &dyn Database, runners: &mut [Running]) -> u64 {
+    let connections = "select count(*) from pg_stat_activity \
+                       where datname = current_database() and pid <> pg_backend_pid() \
+                       and application_name <> 'psql'";
+    let (mut most, deadline) = (0, Instant::now() + running::END);
+    while runners.iter_mut().any(|runner| !runner.has_ended()) && Instant::now() < deadline {
+        match database.engine() {
+            Engine::Postgres => most = most.max(database.query(connections).parse().unwrap()),
+            Engine::Sqlite => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    most
 }

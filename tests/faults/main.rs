@@ -198,7 +198,7 @@ fn main() -> ExitCode {
         }
     });
     let _ = std::panic::take_hook();
-    campaign.report(&asked, &setting, started)
+    campaign.report(&asked, started)
 }
 
 /// Reads the arguments.
@@ -345,7 +345,7 @@ impl Campaign {
         }
     }
 
-    fn report(&self, asked: &Asked, setting: &Setting, started: Instant) -> ExitCode {
+    fn report(&self, asked: &Asked, started: Instant) -> ExitCode {
         let matrix = self.matrix.lock().unwrap();
         println!("{}\nhow the disturbed runs ended", matrix.text());
         let codes = self.codes.lock().unwrap();
@@ -358,10 +358,10 @@ impl Campaign {
         }
         let (tried, survived) = matrix.total();
         println!(
-            "\n{tried} faults tried, {survived} survived, in {} s, with seed {} on {} and SQLite",
+            "\n{tried} faults tried, {survived} survived, in {} s, with seed {} on {}",
             started.elapsed().as_secs(),
             asked.seed,
-            setting.server
+            matrix.servers().into_iter().collect::<Vec<_>>().join(" and ")
         );
         if asked.write {
             let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guarantees.md");

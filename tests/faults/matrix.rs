@@ -43,20 +43,23 @@ impl Matrix {
     }
 
     /// The engines, without how they are reached.
-    fn servers(&self) -> BTreeSet<String> {
+    pub(crate) fn servers(&self) -> BTreeSet<String> {
         self.cells.keys().map(|(engine, _)| server(engine).to_owned()).collect()
     }
 
     /// As a table. A cell is the number of faults that were tried there, all of which were survived,
     /// or `survived/tried`.
     pub(crate) fn markdown(&self, of: &str) -> String {
-        let mut text = format!("| fault | {} | all |\n|---", STAGES.join(" | "));
-        text.push_str(&"|--:".repeat(STAGES.len() + 1));
+        let rows: Vec<_> = self.cells.iter().filter(|((e, _), _)| server(e) == of).collect();
+        let found = |stage: &&&str| rows.iter().any(|(_, row)| row.contains_key(**stage));
+        let stages: Vec<&str> = STAGES.iter().filter(found).copied().collect();
+        let mut text = format!("| fault | {} | all |\n|---", stages.join(" | "));
+        text.push_str(&"|--:".repeat(stages.len() + 1));
         text.push_str("|\n");
-        for ((engine, fault), row) in self.cells.iter().filter(|((e, _), _)| server(e) == of) {
+        for ((engine, fault), row) in rows {
             let how = engine.strip_prefix(of).unwrap_or_default();
             write!(text, "| {fault}{how} |").unwrap();
-            for stage in STAGES {
+            for stage in &stages {
                 write!(text, " {} |", row.get(stage).map(cell).unwrap_or_default()).unwrap();
             }
             let sum = row.values().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));

@@ -365,10 +365,9 @@ impl Campaign {
         );
         if asked.write {
             let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guarantees.md");
-            matrix.write(
-                &page,
-                &format!("tests/faults/run.sh {} --seed {}", asked.count, asked.seed),
-            );
+            let mut words: Vec<String> = std::env::args().skip(1).collect();
+            words.retain(|word| word != "--write");
+            matrix.write(&page, &format!("tests/faults/run.sh {}", words.join(" ")));
         }
         let failed = self.failed.lock().unwrap();
         for again in &*failed {

@@ -1,6 +1,7 @@
 //! Many runners at once on an empty database: one applies, all of them become their server.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -57,15 +58,21 @@ fn crowd(
     notes.add(&format!("{count} at once, {deaths} of those who work are killed"));
     let began = Instant::now();
     let (mut runners, mut killed) = (Vec::new(), Vec::new());
-    for _ in 0..count {
-        runners.push(start.spawn());
-        slay(&runners, &mut killed, deaths);
-    }
-    while killed.len() < deaths && began.elapsed() < Duration::from_secs(10) {
-        thread::sleep(Duration::from_millis(random.between(2, 30)));
-        slay(&runners, &mut killed, deaths);
-    }
-    let most = busiest(database, &mut runners);
+    let over = AtomicBool::new(false);
+    let most = thread::scope(|scope| {
+        let watched = scope.spawn(|| busiest(database, &over));
+        for _ in 0..count {
+            runners.push(start.spawn());
+            slay(&runners, &mut killed, deaths);
+        }
+        let late = || began.elapsed() > running::END;
+        while runners.iter_mut().any(|runner| !runner.has_ended()) && !late() {
+            thread::sleep(Duration::from_millis(random.between(2, 10)));
+            slay(&runners, &mut killed, deaths);
+        }
+        over.store(true, Ordering::SeqCst);
+        watched.join().unwrap()
+    });
     let took = began.elapsed();
     let mut codes: Vec<i32> = Vec::new();
     for (number, runner) in (1..).zip(runners) {
@@ -74,7 +81,10 @@ fn crowd(
     if killed.is_empty() {
         assert!(codes.iter().all(|code| *code == 0), "not all became their server: {codes:?}");
         let on = match database.engine() {
-            Engine::Postgres => format!(", at most {most} connections to the server"),
+            Engine::Postgres => {
+                let way = if url == database.url() { "directly" } else { "through PgBouncer" };
+                format!(" {way}, at most {most} connections to the server")
+            }
             Engine::Sqlite => String::new(),
         };
         println!("{count} runners at once, {count} servers in {took:.1?}{on}");
@@ -99,18 +109,20 @@ fn slay(runners: &[Running], killed: &mut Vec<usize>, deaths: usize) {
     }
 }
 
-/// Waits until all have ended, and gives how many connections there were at most: of the server on
-/// PostgreSQL, where that counts.
-fn busiest(database: &dyn Database, runners: &mut [Running]) -> u64 {
-    let connections = "select count(*) from pg_stat_activity \
-                       where datname = current_database() and pid <> pg_backend_pid() \
-                       and application_name <> 'psql'";
-    let (mut most, deadline) = (0, Instant::now() + running::END);
-    while runners.iter_mut().any(|runner| !runner.has_ended()) && Instant::now() < deadline {
-        match database.engine() {
-            Engine::Postgres => most = most.max(database.query(connections).parse().unwrap()),
-            Engine::Sqlite => thread::sleep(Duration::from_millis(5)),
-        }
+/// How many connections the server has at most until it is over; on SQLite none count.
+fn busiest(database: &dyn Database, over: &AtomicBool) -> u64 {
+    if database.engine() == Engine::Sqlite {
+        return 0;
+    }
+    let mut session = database.session();
+    let mut most = 0;
+    while !over.load(Ordering::SeqCst) {
+        let count = session.execute(
+            "select count(*) from pg_stat_activity where datname = current_database() \
+             and application_name <> 'psql'",
+        );
+        most = most.max(count.parse().unwrap());
+        thread::sleep(Duration::from_millis(2));
     }
     most
 }

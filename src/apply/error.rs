@@ -138,11 +138,7 @@ pub enum ApplyError {
     /// The tables of prelaunch could not be created or read.
     #[error(
         "cannot create the tables `prelaunch_ledger`, `prelaunch_history` and `prelaunch_journal`{}",
-        if matches!(.0, WorkError::Db(error) if error.is_forbidden()) {
-            "; the migrating role must be allowed to create tables"
-        } else {
-            ""
-        }
+        if is_forbidden(.0) { "; the migrating role must be allowed to create tables" } else { "" }
     )]
     Tables(#[source] WorkError),
     /// Another runner applied the same revision beside us, past the lock: not an end, a reason
@@ -152,6 +148,11 @@ pub enum ApplyError {
         /// Which.
         revision: RevisionId,
     },
+}
+
+/// Whether it is rights that are missing, and not a disk that is full or a server that is gone.
+fn is_forbidden(source: &WorkError) -> bool {
+    matches!(source, WorkError::Db(error) if error.is_forbidden())
 }
 
 impl ApplyError {

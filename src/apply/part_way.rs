@@ -119,7 +119,7 @@ impl Step<'_> {
                 .await
                 .map_err(failed)?;
         }
-        let ended = locked.execute(&statement.text).await;
+        let ended = locked.execute_alone(&statement.text).await;
         // An answer is an answer: a statement that failed has not run, and may be repeated.
         // Without one it stays written down as started.
         let outcome = match &ended {

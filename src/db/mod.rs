@@ -252,6 +252,15 @@ impl Locked {
         each!(Self, self, locked => locked.execute(sql).await)
     }
 
+    /// Runs one statement of a script that has no transaction. Where another process uses a SQLite
+    /// file the statement has had no effect, and is run again until `LOCK_TIMEOUT` has passed.
+    pub async fn execute_alone(&mut self, sql: &str) -> Result<(), WorkError> {
+        match self {
+            Self::Postgres(locked) => locked.execute(sql).await,
+            Self::Sqlite(locked) => locked.patiently(sql).await,
+        }
+    }
+
     /// What must hold before the revision may be committed.
     pub async fn check(&mut self) -> Result<(), WorkError> {
         match self {

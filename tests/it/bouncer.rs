@@ -34,14 +34,20 @@ impl Bouncer {
     /// Transaction mode, and these lines in its configuration.
     #[track_caller]
     pub(crate) fn start(settings: &str) -> Self {
+        let server = Server::shared();
+        Self::before(server.port, settings)
+    }
+
+    /// The same where the server is at another port.
+    #[track_caller]
+    pub(crate) fn before(server_port: u16, settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (port, server) = (free_port(), Server::shared());
         let at = |name: &str| directory.path().join(name);
         let configuration = format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+            "[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\npool_mode = transaction\n\
              auth_type = scram-sha-256\nauth_user = postgres\nauth_file = {}\n{settings}\n",
-            server.port,
             at("users").display(),
         );
         fs::write(at("pgbouncer.ini"), configuration).unwrap();

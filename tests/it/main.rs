@@ -43,6 +43,7 @@
 //! - `pooler` what is different behind PgBouncer
 //! - `replicas` that many start at once
 //! - `wait`, `tls` what is waited for, and what is told from it
+//! - `busy` that others who use a SQLite file are waited for
 //! - `rights` what each mode may do with which rights
 //! - `exec` becoming the server: everything as it was found, or a shell's exit code
 //! - `supervise` staying as the init: signals, orphans, exit codes, the terminal
@@ -63,6 +64,7 @@
 
 mod bed;
 mod boot;
+mod busy;
 mod cases;
 mod children;
 mod bouncer;

@@ -85,6 +85,13 @@ impl Postgres {
         Self { server, name, role, password }
     }
 
+    /// The same database where another server has taken over.
+    #[allow(dead_code, reason = "the campaign of faults needs it, which uses this file too")]
+    pub(crate) fn moved_to(&self, server: Server) -> Self {
+        let (name, role, password) = (self.name.clone(), self.role.clone(), self.password.clone());
+        Self { server, name, role, password }
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name

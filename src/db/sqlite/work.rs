@@ -119,7 +119,7 @@ impl Locked {
     }
 
     /// Runs a statement that another process may block, again and again, until the lock timeout.
-    async fn patiently(&mut self, sql: &str) -> Result<(), WorkError> {
+    pub(crate) async fn patiently(&mut self, sql: &str) -> Result<(), WorkError> {
         let mut pause = self.patience();
         loop {
             match self.execute(sql).await {

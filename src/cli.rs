@@ -5,6 +5,7 @@ use std::{ffi::OsString, fmt::Write as _, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{
+    alembic::import::Tagged,
     config,
     database::range::Range,
     engine::Engine,
@@ -90,6 +91,14 @@ pub enum RevisionVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Make scripts of the revisions of Alembic, and print their paths.
+    ///
+    /// Runs where the Python of the application is, such as a stage of the image's build; the image
+    /// needs neither afterwards. Alembic renders each revision in its offline mode. What inspects the
+    /// database is run on a throwaway one and written down: a SQLite file, or a database on the server
+    /// of --scratch. What decides by rows, connects elsewhere, or sends something else each time is
+    /// refused, with exit code 20. See docs/import.md.
+    Import(Import),
     /// Print every fault of a directory of scripts, exit code 20 if there is one; and warnings of
     /// what will hurt on a busy database.
     ///
@@ -113,6 +122,52 @@ pub enum RevisionVerb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What to import, and how.
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The environment: the directory of `alembic.ini`, of `env.py`, or of the revisions.
+    #[arg(long, value_name = "DIR")]
+    pub alembic: PathBuf,
+    /// The section of the ini.
+    #[arg(long, value_name = "SECTION", default_value = "alembic")]
+    pub name: String,
+    /// Where to write the scripts; by default `MIGRATIONS_DIR`, else `migrations`.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// For which engine, `postgres` or `sqlite`; may be repeated. Both by default.
+    #[arg(long, value_parser = engine)]
+    pub engine: Vec<Engine>,
+    /// The release that a revision completes; may be repeated.
+    #[arg(long, value_name = "ID=TAG", value_parser = Tagged::parse)]
+    pub tag: Vec<Tagged>,
+    /// A file with such a pair on each line.
+    #[arg(long, value_name = "FILE")]
+    pub tags: Option<PathBuf>,
+    /// The Python that has Alembic and the application; by default that of `.venv` or `venv` beside
+    /// the settings, else `python3`.
+    #[arg(long, value_name = "PROGRAM")]
+    pub python: Option<PathBuf>,
+    /// A PostgreSQL server on which throwaway databases may be created, for revisions that inspect
+    /// the database, and for --verify. The database that it names is not touched.
+    #[arg(long, value_name = "URL")]
+    pub scratch: Option<String>,
+    /// Before anything is written, migrate two throwaway databases, by Alembic and by the scripts,
+    /// and compare their schemas at each tag and at the end.
+    #[arg(long)]
+    pub verify: bool,
+    /// With --verify: also on the way back.
+    #[arg(long, requires = "verify")]
+    pub back: bool,
+    /// Write scripts that lack what cannot be imported, for somebody to complete: none of them is
+    /// applied before that.
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// As an object: `revisions` with their `sections`, `refused`, `verified`, `figures`.
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn engine(word: &str) -> Result<Engine, &'static str> {

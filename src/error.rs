@@ -7,6 +7,7 @@
 use std::io;
 
 use crate::{
+    alembic::import::ImportError,
     apply::ApplyError,
     config::{Config, ConfigErrors, DatabaseUrl, url::Address},
     database::range::RangeError,
@@ -69,6 +70,9 @@ pub enum Error {
     /// A script that is not written, or a directory with faults.
     #[error(transparent)]
     Revision(RevisionError),
+    /// An Alembic environment that is not imported.
+    #[error(transparent)]
+    Import(ImportError),
     /// What was asked for cannot be written to stdout.
     #[error("cannot write to stdout")]
     Output(#[source] io::Error),
@@ -171,6 +175,7 @@ impl Error {
             | Self::Migrate(_)
             | Self::Range(_)
             | Self::Revision(_)
+            | Self::Import(_)
             | Self::Output(_) => Stage::Plan,
             Self::Apply(_) | Self::Unreached { .. } | Self::Hook(_) => Stage::Apply,
             Self::Reindex(_) => Stage::Reindex,
@@ -187,6 +192,7 @@ impl Error {
             Self::Range(_) => 21,
             Self::Migrate(error) => error.exit_code(),
             Self::Revision(error) => error.exit_code(),
+            Self::Import(error) => error.exit_code(),
             Self::RunAs(_) => 126,
             Self::Chain(error) => error.exit_code(),
             Self::Wait(error) => error.exit_code(),

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             Command::Database { verb: Verb::Change(change) } => {
                 migrate::run(&config, &change, &signals)
             }
-            Command::Revision { verb } => revision::run(&config, &verb),
+            Command::Revision { verb } => revision::run(&config, &verb, &signals),
         }
     });
     match ended {

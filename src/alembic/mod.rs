@@ -21,6 +21,8 @@
 //! | `ask.rs` | the command that asks Python, and its answer |
 //! | `locate.rs`, `packages.rs`, `disk.rs` | which files these are |
 //!
+//! [`import`] is another matter: it has Python and Alembic, and makes scripts of the revisions.
+//!
 //! `docs/alembic-chains.md` is the same for those who use it.
 
 use std::{
@@ -35,6 +37,7 @@ mod binding;
 mod disk;
 mod env;
 mod fault;
+pub mod import;
 mod ini;
 mod locate;
 mod module;

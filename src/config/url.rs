@@ -172,6 +172,16 @@ impl DatabaseUrl {
         &self.address
     }
 
+    /// Another database on the same server; a SQLite file is what it is.
+    #[must_use]
+    pub(crate) fn with_database(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        if let Address::Postgres(url) = &mut other.address {
+            name.clone_into(&mut url.database);
+        }
+        other
+    }
+
     /// Which engine serves it.
     #[must_use]
     pub const fn engine(&self) -> Engine {

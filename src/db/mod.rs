@@ -11,6 +11,7 @@ pub mod error;
 pub mod ledger;
 pub mod offline;
 pub mod postgres;
+pub mod scratch;
 mod sql;
 pub mod sqlite;
 

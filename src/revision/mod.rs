@@ -1,4 +1,5 @@
-//! The verbs of the terminal that write and examine scripts: `revision new`, `merge`, `lint`.
+//! The verbs of the terminal that write and examine scripts: `revision new`, `merge`, `lint`; and
+//! `import`, which is in [`crate::alembic::import`].
 //!
 //! No database is asked. A verb reads the directory of scripts, decides, and only then writes: one
 //! new file, which nothing that was there can be lost by. Its path is the answer on stdout.
@@ -24,6 +25,7 @@ use std::{
     io,
     path::Path,
     process::ExitCode,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -34,18 +36,24 @@ pub use error::RevisionError;
 pub use lint::{omitted_table, rules_table};
 
 use crate::{
+    alembic::import,
     cli::RevisionVerb,
     config::Config,
     database::{json_line, write},
     error::Error,
     files::{self, ChainError},
     graph::{Graph, revision::RevisionId},
+    signals::Signals,
     stage::Stage,
 };
 use text::{Created, Draft};
 
 /// Writes or examines scripts.
-pub fn run(config: &Config, verb: &RevisionVerb) -> Result<ExitCode, Error> {
+pub fn run(
+    config: &Config,
+    verb: &RevisionVerb,
+    signals: &Arc<Signals>,
+) -> Result<ExitCode, Error> {
     let configured = config.migrations_dir.as_deref();
     match verb {
         RevisionVerb::New { message, head, branch, splice, json } => {
@@ -65,6 +73,7 @@ pub fn run(config: &Config, verb: &RevisionVerb) -> Result<ExitCode, Error> {
             let id = fresh(&graph, None);
             create(&directory, &Draft { id, title: message, parents, label: None }, *json)
         }
+        RevisionVerb::Import(asked) => import::run(config, asked, signals),
         RevisionVerb::Lint { directory, engine, strict, json } => {
             let directory = files::directory_of(directory.as_deref().or(configured));
             let scripts = files::read_each(&directory).map_err(Error::Chain)?;

@@ -138,7 +138,7 @@ pub(super) fn file_name(draft: &Draft<'_>, created: Created) -> String {
 }
 
 /// The words of a title in lower case, as many as fit.
-fn slug(title: &str) -> String {
+pub(crate) fn slug(title: &str) -> String {
     let lower = title.to_lowercase();
     let mut words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug: String = words.next().unwrap_or_default().chars().take(SLUG).collect();

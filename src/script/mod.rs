@@ -53,6 +53,38 @@ pub fn pieces(engine: Engine, text: &str) -> Vec<std::ops::Range<usize>> {
     statements::split(engine, text).0.into_iter().map(|piece| piece.range).collect()
 }
 
+/// A statement that somebody else wrote, with its semicolon; nothing where there is no SQL in it.
+#[must_use]
+pub(crate) fn terminated(engine: Engine, text: &str) -> Option<String> {
+    let text = text.trim();
+    let (tokens, unclosed) = lexer::tokens(engine, text);
+    let last = tokens.last()?;
+    if last.kind == lexer::Kind::Semicolon || unclosed.is_some() {
+        return Some(text.to_owned());
+    }
+    // Behind a comment a semicolon would be part of it.
+    let separator = if last.end == text.len() { "" } else { "\n" };
+    Some(format!("{text}{separator};"))
+}
+
+/// Whether a statement does nothing but begin or end a transaction.
+#[must_use]
+pub(crate) fn is_transaction_word(engine: Engine, text: &str) -> bool {
+    let (statements, _) = statements::read(engine, text, 1);
+    let alone = |statement: &Statement| {
+        let words = statement.words(3);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        statement.tokens().len() == words.len()
+            && matches!(
+                words.as_slice(),
+                ["BEGIN" | "COMMIT" | "END"]
+                    | ["BEGIN" | "COMMIT" | "END", "WORK" | "TRANSACTION"]
+                    | ["START", "TRANSACTION"]
+            )
+    };
+    matches!(statements.as_slice(), [one] if alone(one))
+}
+
 /// Which way a section leads.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Direction {

@@ -10,6 +10,7 @@ mod guard;
 mod keeper;
 mod limit;
 mod lock;
+pub(super) mod scratch;
 mod settle;
 mod watch;
 mod work;

@@ -14,6 +14,7 @@
 //! outside of transactions may set it and others, so each begins with what is set anew.
 #![expect(clippy::disallowed_methods, reason = "this file is the edge to SQLite's files")]
 
+pub(super) mod scratch;
 mod work;
 
 use std::{

@@ -1,0 +1,531 @@
+//! `revision import`: an Alembic environment as SQL scripts, where Python still is.
+//!
+//! Alembic renders each revision by itself, up and down, for each engine, in its offline mode. What
+//! that cannot give, because a revision inspects the database, is run on a throwaway database and
+//! written down. What decides by rows, connects elsewhere or sends something else each time is
+//! refused: a script of it would be wrong for every database but one.
+//!
+//! - `driver` the one Python process, which runs `driver.py`
+//! - `section` what becomes of one direction of one revision on one engine
+//! - `script` the script of a revision
+//! - `tags` which release each revision completes
+//! - `verify` both ways on throwaway databases; `shape` their schemas compared
+//! - `report` the answer
+//!
+//! All but `driver`, `verify` and this file is pure.
+//!
+//! Promises: nothing is written before all of it is known to be right, and no file that is there is
+//! ever changed. No database of the application is connected to, unless `env.py` does that in its
+//! branch for offline mode.
+
+mod driver;
+mod error;
+mod report;
+mod script;
+mod section;
+mod shape;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::{
+    collections::BTreeMap,
+    fs::DirBuilder,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::{ExitCode, Stdio},
+    sync::Arc,
+    time::Instant,
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tracing::{info, warn};
+
+use self::{
+    driver::Driver,
+    report::{Report, State},
+    script::{Imported, Written},
+    section::{Heard, Offline, Section},
+};
+pub use self::{
+    error::{ImportError, Missing},
+    tags::{TagError, Tagged},
+};
+use super::{Environment, Options, Question, locate, read_answered, read_with};
+use crate::{
+    cli::Import,
+    config::{
+        Config,
+        url::{DatabaseUrl, PgVariables},
+    },
+    database::write,
+    db::scratch::Scratch,
+    engine::Engine,
+    error::Error,
+    files,
+    graph::{Graph, revision::RevisionId},
+    script::{Direction, Script},
+    signals::Signals,
+    stage::Stage,
+};
+
+/// What Python heard of one revision.
+#[derive(Deserialize)]
+struct Listened {
+    revision: String,
+    up: Option<Heard>,
+    down: Option<Heard>,
+}
+
+/// What Python heard of all of them.
+#[derive(Deserialize)]
+struct AllListened {
+    revisions: Vec<Listened>,
+    #[serde(default)]
+    outside: Vec<String>,
+}
+
+/// An import under way.
+struct Importing<'a> {
+    asked: &'a Import,
+    runtime: Runtime,
+    environment: Environment,
+    python: PathBuf,
+    /// The server for throwaway databases.
+    server: Option<DatabaseUrl>,
+    directory: Throwaway,
+    /// How many throwaway databases there were.
+    databases: usize,
+}
+
+/// Imports an environment.
+pub fn run(config: &Config, asked: &Import, signals: &Arc<Signals>) -> Result<ExitCode, Error> {
+    signals.take_note();
+    let begun = Instant::now();
+    let engines = engines(asked);
+    let server = server(asked, &engines).map_err(Error::Import)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
+    let options = Options { section: asked.name.clone(), ..Options::default() };
+    let known = locate::known(&asked.alembic, &options)
+        .map_err(|error| Error::Import(ImportError::Environment(error)))?;
+    let python = asked.python.clone().unwrap_or_else(|| python_beside(&known.directory));
+    let environment = runtime.block_on(read(&asked.alembic, &options, &python, signals))?;
+    let tags = tags(asked, &environment.graph).map_err(Error::Import)?;
+    let directory = Throwaway::new().map_err(Error::Import)?;
+    let mut importing = Importing {
+        asked, runtime, environment, python, server, directory, databases: 0,
+    };
+
+    let printed = importing.directory.0.join("python.log");
+    let started = {
+        // A process can only be waited for inside of the runtime.
+        let _inside = importing.runtime.enter();
+        Driver::start(&importing.python, &known.directory, printed, signals)
+    };
+    let mut driver = started.map_err(Error::Import)?;
+    let versions = importing.runtime.block_on(driver.open(&known, &asked.name))?;
+    let imported = importing.sections(&mut driver, &engines, tags)?;
+    let (scripts, missing) = scripts(&imported);
+
+    let out = files::directory_of(asked.out.as_deref().or(config.migrations_dir.as_deref()));
+    let mut report = Report::new(&importing.environment, &versions, &engines, &out);
+    for (revision, script) in imported.iter().zip(&scripts) {
+        report.add(revision, script.as_ref());
+    }
+    if !missing.is_empty() && !asked.allow_missing {
+        if asked.json {
+            report.refused(&missing);
+            write(&report.json(begun.elapsed())).map_err(Error::Output)?;
+        }
+        return Err(Error::Import(ImportError::Missing(missing)));
+    }
+    for one in &missing {
+        warn!(stage = %Stage::Plan, event = "not_imported", "{one}");
+    }
+    report.refused(&missing);
+
+    let texts: Vec<&Written> = scripts.iter().flatten().collect();
+    let states = states(&out, &imported, &scripts, missing.is_empty()).map_err(Error::Import)?;
+    if asked.verify {
+        let migrations = importing.directory.0.join("migrations");
+        put(&migrations, &texts).map_err(Error::Import)?;
+        for &engine in &engines {
+            let held = verify::verify(
+                &mut importing, &mut driver, config, signals, engine, &imported, &migrations,
+            )?;
+            report.verified(engine, held);
+        }
+    }
+    let new: Vec<&Written> = texts
+        .into_iter()
+        .filter(|script| states.get(&script.name) == Some(&State::Written))
+        .collect();
+    put(&out, &new).map_err(Error::Import)?;
+    report.states(&states);
+    info!(
+        stage = %Stage::Plan, event = "imported", revisions = imported.len(), written = new.len(),
+        offline = report.figures.offline, recorded = report.figures.recorded,
+        absent = report.figures.absent, refused = report.figures.refused,
+        "the revisions of Alembic are scripts"
+    );
+    let text = if asked.json { report.json(begun.elapsed()) } else { report.text() };
+    write(&text).map_err(Error::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Those that were asked for, each once; both by default.
+fn engines(asked: &Import) -> Vec<Engine> {
+    let wanted = |engine: &Engine| asked.engine.is_empty() || asked.engine.contains(engine);
+    Engine::ALL.into_iter().filter(wanted).collect()
+}
+
+fn server(asked: &Import, engines: &[Engine]) -> Result<Option<DatabaseUrl>, ImportError> {
+    let Some(text) = &asked.scratch else {
+        let needed = asked.verify && engines.contains(&Engine::Postgres);
+        return if needed { Err(ImportError::NoScratch) } else { Ok(None) };
+    };
+    let (url, _) =
+        DatabaseUrl::parse(text, &PgVariables::default()).map_err(ImportError::ScratchUrl)?;
+    match url.engine() {
+        Engine::Postgres => Ok(Some(url)),
+        Engine::Sqlite => Err(ImportError::ScratchEngine),
+    }
+}
+
+/// The Python of a virtual environment beside the settings, else the one on PATH.
+fn python_beside(directory: &Path) -> PathBuf {
+    let beside = [".venv", "venv"].map(|name| directory.join(name).join("bin/python"));
+    beside.into_iter().find(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("python3"))
+}
+
+/// The environment without Python, or with it where the files say too little.
+async fn read(
+    path: &Path,
+    options: &Options,
+    python: &Path,
+    signals: &Signals,
+) -> Result<Environment, Error> {
+    let failed = |error| Error::Import(ImportError::Environment(error));
+    let error = match read_with(path, options) {
+        Ok(environment) => return Ok(environment),
+        Err(error) => error,
+    };
+    if !error.python_may_know() {
+        return Err(failed(error));
+    }
+    let question = Question::about(path, options, python).map_err(failed)?;
+    let mut command = tokio::process::Command::new(&question.program);
+    command
+        .args(&question.arguments)
+        .current_dir(&question.directory)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = signals.or(command.output()).await;
+    let output = output.map_err(|signal| Error::Stopped { stage: Stage::Plan, signal })?;
+    let output = output.map_err(|source| {
+        Error::Import(ImportError::Start { program: question.program.clone(), source })
+    })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or("it said nothing");
+        return Err(Error::Import(ImportError::Python {
+            program: question.program,
+            what: "load the revisions",
+            said: driver::without_passwords(last),
+        }));
+    }
+    let graph = Question::answer(&output.stdout)
+        .map_err(|error| Error::Import(ImportError::Answer(error)))?;
+    read_answered(path, options, graph).map_err(failed)
+}
+
+fn tags(asked: &Import, graph: &Graph) -> Result<BTreeMap<RevisionId, String>, ImportError> {
+    let mut all = asked.tag.clone();
+    if let Some(path) = &asked.tags {
+        let text = files::read_value(path)
+            .map_err(|source| ImportError::Read { path: path.clone(), source })?;
+        all.extend(tags::lines(&text).map_err(ImportError::Tag)?);
+    }
+    tags::resolve(graph, all).map_err(ImportError::Tag)
+}
+
+impl Importing<'_> {
+    /// What becomes of each direction of each revision on each engine, parents first.
+    fn sections(
+        &mut self,
+        driver: &mut Driver<'_>,
+        engines: &[Engine],
+        mut tags: BTreeMap<RevisionId, String>,
+    ) -> Result<Vec<Imported>, Error> {
+        let revisions = self.environment.graph.revisions();
+        let mut imported: Vec<Imported> = revisions
+            .map(|revision| Imported {
+                revision: revision.clone(),
+                tag: tags.remove(&revision.id),
+                sections: Vec::new(),
+            })
+            .collect();
+        for &engine in engines {
+            for (one, sections) in imported.iter_mut().zip(self.sections_on(driver, engine)?) {
+                one.sections.extend(sections);
+            }
+        }
+        Ok(imported)
+    }
+
+    fn sections_on(
+        &mut self,
+        driver: &mut Driver<'_>,
+        engine: Engine,
+    ) -> Result<Vec<Vec<(Engine, Direction, Section)>>, Error> {
+        let ids: Vec<String> =
+            self.environment.graph.revisions().map(|one| one.id.to_string()).collect();
+        let request = json!({ "do": "render", "engine": engine.name(), "revisions": ids });
+        let mut twice = Vec::new();
+        for _ in 0..2 {
+            let heard: AllListened =
+                self.runtime.block_on(driver.ask("render the revisions", &request))?;
+            self.nothing_outside(&heard.outside)?;
+            twice.push(by_place(heard));
+        }
+        let nothing = Heard::default();
+        let heard = |which: &BTreeMap<(String, bool), Heard>, id: &str, direction| {
+            which.get(&(id.to_owned(), direction == Direction::Up)).unwrap_or(&nothing).clone()
+        };
+        let mut offline = Vec::new();
+        for id in &ids {
+            for direction in [Direction::Up, Direction::Down] {
+                let (first, second) =
+                    (heard(&twice[0], id, direction), heard(&twice[1], id, direction));
+                offline.push((id.clone(), direction, section::offline(engine, &first, &second)));
+            }
+        }
+        let wanted: Vec<(&str, Direction)> = offline
+            .iter()
+            .filter(|(.., found)| matches!(found, Offline::Asks { .. }))
+            .map(|(id, direction, _)| (id.as_str(), *direction))
+            .collect();
+        let recorded = if wanted.is_empty() {
+            None
+        } else {
+            let first = self.record(driver, engine, &ids, &wanted)?;
+            // Without a server there is no second one either.
+            match first {
+                Some(first) => self
+                    .record(driver, engine, &ids, &wanted)?
+                    .map(|second| (first, second)),
+                None => None,
+            }
+        };
+        let settled = offline.iter().map(|(id, direction, found)| {
+            let section = match (found, &recorded) {
+                (Offline::Settled(section), _) => section.clone(),
+                (Offline::Asks { .. }, Some((first, second))) => {
+                    let (first, second) =
+                        (heard(first, id, *direction), heard(second, id, *direction));
+                    section::recorded(engine, &first, &second)
+                }
+                (Offline::Asks { why, line }, None) => Section::Refused {
+                    why: format!("needs a database to be rendered ({why}); name a server with --scratch"),
+                    line: *line,
+                },
+            };
+            (engine, *direction, section)
+        });
+        let settled: Vec<_> = settled.collect();
+        Ok(settled.chunks(2).map(<[_]>::to_vec).collect())
+    }
+
+    /// Runs all revisions on a throwaway database; nothing where none can be had.
+    fn record(
+        &mut self,
+        driver: &mut Driver<'_>,
+        engine: Engine,
+        ids: &[String],
+        wanted: &[(&str, Direction)],
+    ) -> Result<Option<BTreeMap<(String, bool), Heard>>, Error> {
+        let Some(scratch) = self.scratch(engine)? else { return Ok(None) };
+        let wanted: Vec<Value> = wanted
+            .iter()
+            .map(|(id, direction)| json!([id, direction.to_string()]))
+            .collect();
+        let request = json!({
+            "do": "record", "engine": engine.name(), "url": scratch.alembic_url,
+            "database": scratch.database, "revisions": ids, "wanted": wanted,
+        });
+        let heard =
+            self.runtime.block_on(driver.ask("run the revisions on a scratch database", &request));
+        self.drop(scratch);
+        heard.map(by_place).map(Some)
+    }
+
+    /// A throwaway database; none for PostgreSQL without a server.
+    fn scratch(&mut self, engine: Engine) -> Result<Option<Scratch>, Error> {
+        self.databases += 1;
+        let name = format!("{}_{}", self.directory.name(), self.databases);
+        let created = match (engine, &self.server) {
+            (Engine::Sqlite, _) => return Ok(Scratch::file(&self.directory.0, &name)),
+            (Engine::Postgres, None) => return Ok(None),
+            (Engine::Postgres, Some(server)) => {
+                self.runtime.block_on(Scratch::create(server, &name))
+            }
+        };
+        created.map(Some).map_err(|error| Error::Import(ImportError::Scratch(error)))
+    }
+
+    fn drop(&self, scratch: Scratch) {
+        let name = scratch.database.clone().unwrap_or_default();
+        if let Err(error) = self.runtime.block_on(scratch.drop()) {
+            warn!(
+                stage = %Stage::Plan, event = "left_behind", database = name,
+                why = error.to_string(), "cannot drop a throwaway database; drop it by hand"
+            );
+        }
+    }
+
+    /// What `env.py` sends is in no revision, and so in no script.
+    fn nothing_outside(&self, outside: &[String]) -> Result<(), Error> {
+        if outside.is_empty() {
+            return Ok(());
+        }
+        let path = self.environment.script_location.join("env.py");
+        let statements: Vec<String> = outside
+            .iter()
+            .map(|text| format!("`{}`", text.split_whitespace().collect::<Vec<_>>().join(" ")))
+            .collect();
+        let error = ImportError::Outside { path, statements: statements.join(", ") };
+        if self.asked.allow_missing {
+            warn!(stage = %Stage::Plan, event = "not_imported", "{error}");
+            return Ok(());
+        }
+        Err(Error::Import(error))
+    }
+}
+
+fn by_place(heard: AllListened) -> BTreeMap<(String, bool), Heard> {
+    let mut all = BTreeMap::new();
+    for one in heard.revisions {
+        let directions = [(true, one.up), (false, one.down)];
+        for (is_up, heard) in directions {
+            if let Some(heard) = heard {
+                all.insert((one.revision.clone(), is_up), heard);
+            }
+        }
+    }
+    all
+}
+
+/// The scripts, where one can be written, and all that is in none.
+fn scripts(imported: &[Imported]) -> (Vec<Option<Written>>, Vec<Missing>) {
+    let (mut scripts, mut missing) = (Vec::new(), Vec::new());
+    for one in imported {
+        let place = |line: Option<usize>| {
+            let mut place = one.revision.place.clone();
+            place.line = line.unwrap_or(place.line);
+            place
+        };
+        let revision = one.revision.id.to_string();
+        for (engine, direction, section) in &one.sections {
+            let Section::Refused { why, line } = section else { continue };
+            let section = Some((*engine, *direction));
+            let revision = revision.clone();
+            missing.push(Missing { place: place(*line), revision, section, why: why.clone() });
+        }
+        let written = script::write(one).map_err(|why| {
+            missing.push(Missing { place: place(None), revision, section: None, why });
+        });
+        scripts.push(written.ok());
+    }
+    (scripts, missing)
+}
+
+/// Which scripts are new, by the names of their files; an error where one would have to be changed,
+/// or where all together make no graph.
+fn states(
+    out: &Path,
+    imported: &[Imported],
+    scripts: &[Option<Written>],
+    complete: bool,
+) -> Result<BTreeMap<String, State>, ImportError> {
+    let mut there = BTreeMap::new();
+    let mut revisions = Vec::new();
+    // A directory that is not there yet has nothing in the way.
+    for (path, content) in files::read_each(out).unwrap_or_default() {
+        let content =
+            content.map_err(|source| ImportError::Read { path: path.clone(), source })?;
+        let text = String::from_utf8_lossy(&content).into_owned();
+        // What is wrong with a script that is none of ours, `revision lint` says.
+        let Ok(script) = Script::parse(&path, &text) else { continue };
+        if !imported.iter().any(|one| one.revision.id == script.revision.id) {
+            revisions.push(script.revision.clone());
+        }
+        there.insert(script.revision.id.clone(), (path, text));
+    }
+    let mut states = BTreeMap::new();
+    for (one, script) in imported.iter().zip(scripts) {
+        let Some(script) = script else { continue };
+        let path = out.join(&script.name);
+        let state = match there.get(&one.revision.id) {
+            Some((_, text)) if *text == script.text => State::Unchanged,
+            Some((path, _)) => {
+                let revision = one.revision.id.to_string();
+                return Err(ImportError::Exists { path: path.clone(), revision });
+            }
+            None if path.exists() => {
+                let revision = one.revision.id.to_string();
+                return Err(ImportError::Exists { path, revision });
+            }
+            None => State::Written,
+        };
+        states.insert(script.name.clone(), state);
+        if let Ok(script) = Script::parse(&path, &script.text) {
+            revisions.push(script.revision);
+        }
+    }
+    if complete {
+        Graph::new(revisions).map_err(ImportError::Graph)?;
+    }
+    Ok(states)
+}
+
+/// Writes scripts that are not there yet.
+fn put(directory: &Path, scripts: &[&Written]) -> Result<(), ImportError> {
+    let failed = |path: &Path, source| ImportError::Write { path: path.to_owned(), source };
+    files::create_directory(directory).map_err(|source| failed(directory, source))?;
+    for script in scripts {
+        let path = directory.join(&script.name);
+        files::create(&path, &script.text).map_err(|source| failed(&path, source))?;
+    }
+    Ok(())
+}
+
+/// A directory that goes with the import.
+struct Throwaway(PathBuf);
+
+impl Throwaway {
+    fn new() -> Result<Self, ImportError> {
+        let random = RandomState::new().hash_one("import");
+        let path = std::env::temp_dir().join(format!("prelaunch_import_{random:016x}"));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        let failed = |source: io::Error| ImportError::Write { path: path.clone(), source };
+        made.map_err(failed)?;
+        Ok(Self(path))
+    }
+
+    fn name(&self) -> String {
+        self.0.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        // Nobody is left to do anything about it.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,170 @@
+//! `--verify`: two throwaway databases, one migrated by Alembic and one by the scripts that are to be
+//! written, compared after each tag and at the end; with `--back` also on the way down.
+
+use std::{path::Path, sync::Arc};
+
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::{Driver, ImportError, Importing, report::{self, Held}, script::Imported, section::Section, shape};
+use crate::{
+    alembic::DEFAULT_VERSION_TABLE,
+    cli::{Change, Migrate},
+    config::Config,
+    db::scratch::Scratch,
+    engine::Engine,
+    error::Error,
+    graph::target::Target,
+    migrate::{self, goal::Goal},
+    script::Direction,
+    signals::Signals,
+    stage::Stage,
+};
+
+/// Where the two are compared.
+struct Stop {
+    way: &'static str,
+    direction: &'static str,
+    target: Target,
+    /// For people: the tag, else the target.
+    name: String,
+}
+
+/// Compares on one engine; where both were the same, or the first difference as an error.
+pub(super) fn verify(
+    importing: &mut Importing<'_>,
+    driver: &mut Driver<'_>,
+    config: &Config,
+    signals: &Arc<Signals>,
+    engine: Engine,
+    imported: &[Imported],
+    migrations: &Path,
+) -> Result<Vec<Held>, Error> {
+    let lacks = |direction: Direction| {
+        imported.iter().rev().find(|one| {
+            !matches!(one.section(engine, direction), Some(Section::Taken { .. }))
+        })
+    };
+    if let Some(one) = lacks(Direction::Up) {
+        warn!(
+            stage = %Stage::Plan, event = "not_verified", engine = engine.name(),
+            revision = %one.revision.id, "without this revision nothing can be compared"
+        );
+        return Ok(Vec::new());
+    }
+    let mut stops = up(imported);
+    if importing.asked.back {
+        match lacks(Direction::Down) {
+            None => stops.extend(down(imported)),
+            Some(one) => warn!(
+                stage = %Stage::Plan, event = "not_verified", engine = engine.name(),
+                revision = %one.revision.id,
+                "this revision has no way back, so that ways back are not compared"
+            ),
+        }
+    }
+    let Some(theirs) = importing.scratch(engine)? else { return Ok(Vec::new()) };
+    let ours = match importing.scratch(engine) {
+        Ok(Some(ours)) => ours,
+        other => {
+            importing.drop(theirs);
+            return other.map(|_| Vec::new());
+        }
+    };
+    let config = Config {
+        database: Some(ours.url.clone()),
+        migrations_dir: Some(migrations.to_owned()),
+        wait_for: Vec::new(),
+        status_addr: None,
+        status_file: None,
+        metrics_file: None,
+        notify_socket: None,
+        ..config.clone()
+    };
+    let mut held = Vec::new();
+    let compared = stops.into_iter().try_for_each(|stop| {
+        compare(importing, driver, &config, signals, (&theirs, &ours), &stop)?;
+        info!(
+            stage = %Stage::Plan, event = "verified", engine = engine.name(), target = stop.name,
+            "{} this target Alembic and the scripts made the same schema", stop.way
+        );
+        held.push(Held { way: stop.way, target: stop.name });
+        Ok(())
+    });
+    importing.drop(theirs);
+    importing.drop(ours);
+    compared.map(|()| held)
+}
+
+/// The tags and the end.
+fn up(imported: &[Imported]) -> Vec<Stop> {
+    let stop = |target: Target, name: String| Stop { way: "at", direction: "up", target, name };
+    let tagged = imported.iter().filter_map(|one| {
+        let id = one.revision.id.to_string();
+        one.tag.as_ref().map(|tag| stop(Target::Name(id), tag.clone()))
+    });
+    tagged.chain([stop(Target::Heads, "heads".to_owned())]).collect()
+}
+
+/// The tags from the end, and the beginning. With branches a step back means another thing to
+/// Alembic than to us, so that only all steps together are compared.
+fn down(imported: &[Imported]) -> Vec<Stop> {
+    let stop = |target: Target, name: String| Stop { way: "back at", direction: "down", target, name };
+    let follows = |pair: &[Imported]| pair[1].revision.parents == [pair[0].revision.id.clone()];
+    let is_line = imported.windows(2).all(follows);
+    let tagged = imported.iter().rev().skip(1).filter(|_| is_line).filter_map(|one| {
+        let id = one.revision.id.to_string();
+        one.tag.as_ref().map(|tag| stop(Target::Name(id), tag.clone()))
+    });
+    tagged.chain([stop(Target::Base, "base".to_owned())]).collect()
+}
+
+fn compare(
+    importing: &Importing<'_>,
+    driver: &mut Driver<'_>,
+    config: &Config,
+    signals: &Arc<Signals>,
+    (theirs, ours): (&Scratch, &Scratch),
+    stop: &Stop,
+) -> Result<(), Error> {
+    let engine = theirs.engine();
+    let request = json!({
+        "do": "migrate", "engine": engine.name(), "url": theirs.alembic_url,
+        "database": theirs.database, "direction": stop.direction, "target": stop.target.to_string(),
+    });
+    let _: Value = importing.runtime.block_on(driver.ask("migrate a scratch database", &request))?;
+    let change = Change::Migrate(Migrate {
+        revision: Goal { from: None, to: stop.target.clone() },
+        plan: false,
+        json: false,
+        sql: false,
+        offline: false,
+        from: Vec::new(),
+        engine: None,
+        allow_downgrade: stop.direction == "down",
+        yes: true,
+    });
+    migrate::run(config, &change, signals).map_err(|error| match error {
+        stopped @ Error::Stopped { .. } => stopped,
+        error => Error::Import(ImportError::Migrate {
+            engine,
+            target: stop.name.clone(),
+            source: Box::new(error),
+        }),
+    })?;
+    let table = report::version_table(&importing.environment);
+    let table = table.as_deref().unwrap_or(DEFAULT_VERSION_TABLE);
+    let (theirs, ours) = importing
+        .runtime
+        .block_on(async { Ok((theirs.shape(table).await?, ours.shape(table).await?)) })
+        .map_err(|error| Error::Import(ImportError::Scratch(error)))?;
+    match shape::difference(engine, &theirs, &ours) {
+        None => Ok(()),
+        Some(difference) => Err(Error::Import(ImportError::Differs {
+            engine,
+            way: stop.way,
+            target: stop.name.clone(),
+            difference,
+        })),
+    }
+}

@@ -1,0 +1,38 @@
+#!/bin/bash
+# Imports Alembic environments as scripts, and holds them against Alembic.
+#
+#   tests/alembic/import.sh            small environments that are made of traps, and argilla-server
+#   tests/alembic/import.sh traps      the former alone
+#
+# Needs python3 with venv, and a package index. Virtual environments are kept in target/import, since
+# argilla-server takes its time to install; what else is made is gone afterwards. Ends with 1 if
+# something is not as expected.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+
+what=${1:-all}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+
+# installed NAME PACKAGE…: a virtual environment with these, made once.
+installed() {
+    local venv=$target/import/$1
+    shift
+    [ -e "$venv/complete" ] && return
+    rm -rf "$venv"
+    python3 -m venv "$venv" || {
+        echo "import.sh: python3 cannot make a virtual environment; install python3-venv" >&2
+        exit 1
+    }
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
+    touch "$venv/complete"
+}
+
+installed alembic -r "$here/requirements.txt" psycopg2-binary==2.9.13
+# Its command line does not start with a newer click, and it names no driver for PostgreSQL.
+[ "$what" = traps ] ||
+    installed argilla-server-2.8.0 argilla-server==2.8.0 'click<8.2' asyncpg psycopg2-binary==2.9.13
+cargo build --quiet --bin prelaunch
+
+PYTHONDONTWRITEBYTECODE=1 ./test.sh --exec python3 "$here/importing.py" "$target/debug/prelaunch" \
+    "$target/import/alembic/bin/python" "$target/import/argilla-server-2.8.0" "$what"

@@ -31,7 +31,7 @@ use std::{
 
 use tracing::info;
 
-use self::course::Course;
+use self::{course::Course, goal::Goal};
 pub use self::error::MigrateError;
 use crate::{
     apply::{self, Patience},
@@ -50,25 +50,46 @@ use crate::{
 
 /// Changes a database, or says how it would be changed.
 pub fn run(config: &Config, change: &Change, signals: &Arc<Signals>) -> Result<ExitCode, Error> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
     let reading = Reading { config, signals };
-    let changed = runtime.block_on(async {
+    let changed = to_its_end(async {
         match change {
-            Change::Migrate(asked) => Box::pin(migrate(&reading, asked)).await,
+            Change::Migrate(asked) => Box::pin(migrate(&reading, asked, false)).await,
             Change::Stamp { target, purge } => {
                 Box::pin(stamp::stamp(&reading, target, *purge)).await
             }
             Change::Accept { revision } => Box::pin(stamp::accept(&reading, revision)).await,
         }
     });
-    // A look-up of a name may block its thread for long, and must not hold us.
-    runtime.shutdown_background();
     changed.map(|()| ExitCode::SUCCESS)
 }
 
+/// Migrates a throwaway database, whose losses nobody has to be shown, to any target.
+pub fn throwaway(config: &Config, target: &Target, signals: &Arc<Signals>) -> Result<(), Error> {
+    let asked = Migrate {
+        revision: Goal { from: None, to: target.clone() },
+        plan: false,
+        json: false,
+        sql: false,
+        offline: false,
+        from: Vec::new(),
+        engine: None,
+        allow_downgrade: true,
+        yes: true,
+    };
+    to_its_end(Box::pin(migrate(&Reading { config, signals }, &asked, true)))
+}
+
+fn to_its_end(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
+    let done = runtime.block_on(work);
+    // A look-up of a name may block its thread for long, and must not hold us.
+    runtime.shutdown_background();
+    done
+}
+
 /// Migrates to a target, or says how.
-async fn migrate(reading: &Reading<'_>, asked: &Migrate) -> Result<(), Error> {
+async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Result<(), Error> {
     let paint = Paint { on: io::stdout().is_terminal() };
     if asked.offline || asked.revision.from.is_some() {
         let text = offline::answer(reading, asked, paint)?;
@@ -99,7 +120,9 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate) -> Result<(), Error> {
     }
     // What is wrong with the scripts comes to light before anybody is asked, and before the lock.
     course.work(&chain).map_err(Error::Migrate)?;
-    if let Way::Down(_) = course.route.way {
+    if let Way::Down(_) = course.route.way
+        && !throwaway
+    {
         consent::ask(&course, &chain, asked, reading.signals, paint)?;
     }
     let judge = |observed: &Observed| match Course::plot(&chain, observed, &kept, target) {

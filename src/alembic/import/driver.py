@@ -73,6 +73,10 @@ class Listener:
     def refuse(self, why):
         self.refused = self.refused or why
 
+    def forbid(self, why):
+        self.refuse(why)
+        raise Refused(why)
+
     def ask(self, why):
         self.asks = self.asks or why
 
@@ -90,14 +94,22 @@ def called_from(*packages):
 # --- what revisions may do without our being asked ------------------------------------------------
 
 
+# It is kept from happening: it would be done to the machine that builds the image.
+FORBIDDEN = {
+    **dict.fromkeys(("sqlite3.connect", "socket.connect"), "opens a connection of its own"),
+    **dict.fromkeys(
+        ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"),
+        "starts another program",
+    ),
+}
+
+
 def audit(name, arguments):
     listener = Listener.active
     if listener is None:
         return
-    if name in ("sqlite3.connect", "socket.connect"):
-        listener.refuse("opens a connection of its own")
-    elif name in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"):
-        listener.refuse("starts another program")
+    if name in FORBIDDEN:
+        listener.forbid(FORBIDDEN[name])
     elif name == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
         listener.refuse("writes to a file")
 
@@ -109,8 +121,7 @@ if hasattr(sys, "addaudithook"):
 @event.listens_for(Engine, "do_connect")
 def connecting(dialect, record, arguments, keywords):
     if Listener.active is not None:
-        Listener.active.refuse("opens a connection of its own")
-        raise Refused("a revision may not open a connection of its own while it is imported")
+        Listener.active.forbid("opens a connection of its own")
 
 
 def watch_drivers():
@@ -123,7 +134,7 @@ def watch_drivers():
 
         def watched(*arguments, connect=connect, **keywords):
             if Listener.active is not None:
-                Listener.active.refuse("opens a connection of its own")
+                Listener.active.forbid("opens a connection of its own")
             return connect(*arguments, **keywords)
 
         watched.watched = True
@@ -288,8 +299,7 @@ def autocommit_block(self):
     if listener is not None and listener.engine == "postgres":
         listener.autocommit = True
         if listener.undone:
-            listener.refuse("leaves its transaction, and so cannot be tried and taken back")
-            raise Refused(listener.refused)
+            listener.forbid("leaves its transaction, and so cannot be tried and taken back")
     with original_autocommit_block(self):
         yield
 
@@ -432,10 +442,12 @@ def sent(connection, cursor, statement, parameters, context, executemany):
             return
         if not changes_something(statement):
             return
-    compiled = getattr(context, "compiled", None)
-    if getattr(getattr(compiled, "statement", None), "_returning", None):
-        listener.refuse("uses what a statement returns")
-    elif compiled is None and re.search(r"\breturning\b", bare(statement), re.IGNORECASE):
+    construct = getattr(getattr(context, "compiled", None), "statement", None)
+    # SQLAlchemy asks for keys by itself, too.
+    asked = getattr(construct, "_returning", None)
+    if asked is None:
+        asked = re.search(r"\breturning\b", bare(statement), re.IGNORECASE)
+    if asked and not listener.executing:
         listener.refuse("uses what a statement returns")
     try:
         for one in parameters if executemany else [parameters]:
@@ -568,7 +580,8 @@ def record(engine, url, database, revisions, wanted):
             if broken is None:
                 up = listened(revision, "up", engine, live=True, around=around)
                 if up.get("failed"):
-                    broken = f"revision `{revision}` fails on the scratch database: {up['failed']}"
+                    why = up["refused"] or f"fails on a scratch database: {up['failed']}"
+                    broken = f"revision `{revision}` {why}"
                 if (revision, "up") in wanted:
                     result["up"] = up
             elif (revision, "up") in wanted:

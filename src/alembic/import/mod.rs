@@ -397,7 +397,7 @@ impl Importing<'_> {
         let path = self.environment.script_location.join("env.py");
         let statements: Vec<String> = outside
             .iter()
-            .map(|text| format!("`{}`", text.split_whitespace().collect::<Vec<_>>().join(" ")))
+            .map(|text| format!("`{}`", without_breaks(text).trim_end_matches(';')))
             .collect();
         let error = ImportError::Outside { path, statements: statements.join(", ") };
         if self.asked.allow_missing {
@@ -406,6 +406,10 @@ impl Importing<'_> {
         }
         Err(Error::Import(error))
     }
+}
+
+fn without_breaks(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn by_place(heard: AllListened) -> BTreeMap<(String, bool), Heard> {

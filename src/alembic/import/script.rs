@@ -76,12 +76,13 @@ fn faults(imported: &Imported, text: &str) -> Vec<(ScriptFaultKind, String)> {
     };
     let mut found = Vec::new();
     for (engine, direction, section) in &imported.sections {
-        found.extend(script.statement_faults(*engine, *direction).into_iter().map(told));
+        let faults = script.statement_faults(*engine, *direction).into_iter().map(told);
         let Section::Taken { statements, .. } = section else { continue };
         if script.text(*engine, *direction).trim() != body(statements, *direction).trim() {
             let kind = ScriptFaultKind::Marker { line: String::new() };
-            found.push((kind, "its SQL holds a line that begins a section of a script".to_owned()));
+            found.push((kind, "has SQL with a line that begins a section of a script".to_owned()));
         }
+        found.extend(faults);
     }
     found
 }

@@ -3,6 +3,8 @@
 //! PostgreSQL's catalogue has a form of its own, and is compared as it is. SQLite keeps the text of
 //! each statement: there, letter case outside of texts, quotes around plain names and blanks do not
 //! count, nor does the order of the constraints of a table, which have none where Alembic rebuilds it.
+//! The order of columns counts where the revisions form a line: with branches, Alembic may take them
+//! in another order than we do, and so makes other columns first.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +14,19 @@ use crate::engine::Engine;
 const SHOWN: usize = 3;
 
 /// What only one of two schemas has, in words; nothing where they are the same.
-pub(super) fn difference(engine: Engine, alembic: &[String], scripts: &[String]) -> Option<String> {
+pub(super) fn difference(
+    engine: Engine,
+    ordered: bool,
+    alembic: &[String],
+    scripts: &[String],
+) -> Option<String> {
     let plain = |lines: &[String]| -> BTreeSet<String> {
         let lines = lines.iter().map(|line| match engine {
+            Engine::Postgres if line.starts_with("column ") && !ordered => {
+                line.rsplit_once(" position ").map_or(line.as_str(), |(line, _)| line).to_owned()
+            }
             Engine::Postgres => line.clone(),
-            Engine::Sqlite => normalised(line),
+            Engine::Sqlite => normalised(line, ordered),
         });
         lines.collect()
     };
@@ -35,7 +45,7 @@ pub(super) fn difference(engine: Engine, alembic: &[String], scripts: &[String])
 }
 
 /// A statement of SQLite's schema without what does not matter.
-fn normalised(statement: &str) -> String {
+fn normalised(statement: &str, ordered: bool) -> String {
     let text = spaced(statement);
     let Some((head, rest)) = text.strip_prefix("create table ").and_then(|rest| rest.split_once('('))
     else {
@@ -46,9 +56,12 @@ fn normalised(statement: &str) -> String {
         let first = part.split([' ', '(']).next().unwrap_or_default();
         ["constraint", "primary", "unique", "check", "foreign"].contains(&first)
     };
-    let (mut constraints, columns): (Vec<String>, Vec<String>) =
+    let (mut constraints, mut columns): (Vec<String>, Vec<String>) =
         parts.into_iter().partition(is_constraint);
     constraints.sort();
+    if !ordered {
+        columns.sort();
+    }
     let all: Vec<String> = columns.into_iter().chain(constraints).collect();
     format!("create table {}({}){}", head.trim(), all.join(", "), tail.trim())
 }

@@ -9,13 +9,12 @@ use tracing::{info, warn};
 use super::{Driver, ImportError, Importing, report::{self, Held}, script::Imported, section::Section, shape};
 use crate::{
     alembic::DEFAULT_VERSION_TABLE,
-    cli::{Change, Migrate},
     config::Config,
     db::scratch::Scratch,
     engine::Engine,
     error::Error,
     graph::target::Target,
-    migrate::{self, goal::Goal},
+    migrate,
     script::Direction,
     signals::Signals,
     stage::Stage,
@@ -81,9 +80,10 @@ pub(super) fn verify(
         notify_socket: None,
         ..config.clone()
     };
+    let ordered = is_line(imported);
     let mut held = Vec::new();
     let compared = stops.into_iter().try_for_each(|stop| {
-        compare(importing, driver, &config, signals, (&theirs, &ours), &stop)?;
+        compare(importing, driver, &config, signals, (&theirs, &ours), &stop, ordered)?;
         info!(
             stage = %Stage::Plan, event = "verified", engine = engine.name(), target = stop.name,
             "{} this target Alembic and the scripts made the same schema", stop.way
@@ -110,13 +110,17 @@ fn up(imported: &[Imported]) -> Vec<Stop> {
 /// Alembic than to us, so that only all steps together are compared.
 fn down(imported: &[Imported]) -> Vec<Stop> {
     let stop = |target: Target, name: String| Stop { way: "back at", direction: "down", target, name };
-    let follows = |pair: &[Imported]| pair[1].revision.parents == [pair[0].revision.id.clone()];
-    let is_line = imported.windows(2).all(follows);
+    let is_line = is_line(imported);
     let tagged = imported.iter().rev().skip(1).filter(|_| is_line).filter_map(|one| {
         let id = one.revision.id.to_string();
         one.tag.as_ref().map(|tag| stop(Target::Name(id), tag.clone()))
     });
     tagged.chain([stop(Target::Base, "base".to_owned())]).collect()
+}
+
+/// Whether each revision follows the one before it and no other.
+fn is_line(imported: &[Imported]) -> bool {
+    imported.windows(2).all(|pair| pair[1].revision.parents == [pair[0].revision.id.clone()])
 }
 
 fn compare(
@@ -126,6 +130,7 @@ fn compare(
     signals: &Arc<Signals>,
     (theirs, ours): (&Scratch, &Scratch),
     stop: &Stop,
+    ordered: bool,
 ) -> Result<(), Error> {
     let engine = theirs.engine();
     let request = json!({
@@ -133,18 +138,7 @@ fn compare(
         "database": theirs.database, "direction": stop.direction, "target": stop.target.to_string(),
     });
     let _: Value = importing.runtime.block_on(driver.ask("migrate a scratch database", &request))?;
-    let change = Change::Migrate(Migrate {
-        revision: Goal { from: None, to: stop.target.clone() },
-        plan: false,
-        json: false,
-        sql: false,
-        offline: false,
-        from: Vec::new(),
-        engine: None,
-        allow_downgrade: stop.direction == "down",
-        yes: true,
-    });
-    migrate::run(config, &change, signals).map_err(|error| match error {
+    migrate::throwaway(config, &stop.target, signals).map_err(|error| match error {
         stopped @ Error::Stopped { .. } => stopped,
         error => Error::Import(ImportError::Migrate {
             engine,
@@ -158,7 +152,7 @@ fn compare(
         .runtime
         .block_on(async { Ok((theirs.shape(table).await?, ours.shape(table).await?)) })
         .map_err(|error| Error::Import(ImportError::Scratch(error)))?;
-    match shape::difference(engine, &theirs, &ours) {
+    match shape::difference(engine, ordered, &theirs, &ours) {
         None => Ok(()),
         Some(difference) => Err(Error::Import(ImportError::Differs {
             engine,

@@ -33,7 +33,8 @@ pub(in crate::db) async fn drop(url: &PostgresUrl, name: &str) -> Result<(), DbE
 }
 
 /// All that the catalogue says of what was made here, a line each, sorted; the tables of those who
-/// keep the books, and what belongs to an extension, left out.
+/// keep the books, and what belongs to an extension, left out. The line of a column ends with
+/// ` position N`.
 pub(in crate::db) async fn shape(
     url: &PostgresUrl,
     version_table: &str,
@@ -69,14 +70,14 @@ const SHAPE: &str = r"
             when 'f' then 'foreign table' else 'relation' end, name)
         from mine where relkind in ('r', 'p', 'v', 'm', 'S', 'f')
         union all
-        select format('column %s.%s %s %s %s%s%s%s default %s', m.name,
-            row_number() over (partition by m.oid order by a.attnum), a.attname,
+        select format('column %s.%s %s %s%s%s%s default %s position %s', m.name, a.attname,
             format_type(a.atttypid, a.atttypmod),
             case when a.attnotnull then 'not null' else 'null' end,
-            case when a.attidentity <> '' then ' identity ' || a.attidentity else '' end,
+            case when a.attidentity <> '' then ' identity ' || a.attidentity::text else '' end,
             case when a.attgenerated <> '' then ' generated' else '' end,
             case when a.attcollation <> t.typcollation then ' collation ' || a.attcollation else '' end,
-            pg_get_expr(d.adbin, d.adrelid))
+            pg_get_expr(d.adbin, d.adrelid),
+            row_number() over (partition by m.oid order by a.attnum))
         from mine m join pg_attribute a on a.attrelid = m.oid
         join pg_type t on t.oid = a.atttypid
         left join pg_attrdef d on d.adrelid = m.oid and d.adnum = a.attnum

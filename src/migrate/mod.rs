@@ -31,8 +31,8 @@ use std::{
 
 use tracing::info;
 
-use self::{course::Course, goal::Goal};
 pub use self::error::MigrateError;
+use self::{course::Course, goal::Goal};
 use crate::{
     apply::{self, Patience},
     cli::{Change, Migrate},

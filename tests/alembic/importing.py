@@ -305,7 +305,7 @@ for line in sys.stdin:
     child = subprocess.Popen(
         [program, "-c", steps, str(environment / "alembic.ini")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        cwd=environment, env={"PATH": os.environ["PATH"], "HOME": str(work),
+        cwd=work, env={"PATH": os.environ["PATH"], "HOME": str(work),
                               "ARGILLA_DATABASE_URL": url},
     )  # fmt: skip
     child.stdout.readline()

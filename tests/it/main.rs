@@ -29,6 +29,7 @@
 //! - `migrate` how they change a database
 //! - `docs` that what the documentation tells people to type works
 //! - `revision` what they write and examine; `lint` what they warn about
+//! - `import` what `revision import` promises whatever Alembic is
 //! - `pages` shell completions and manual pages
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
@@ -78,6 +79,7 @@ mod exec;
 mod ddl_locks;
 mod fence;
 mod gate;
+mod import;
 mod limits;
 mod misbehaving;
 mod log;

@@ -638,11 +638,26 @@ def connected(engine, url, database=None):
         url = url.set(drivername=f"postgresql+{driver}")
     scratch = sqlalchemy.create_engine(url, poolclass=pool.NullPool, future=True)
     event.listen(scratch, "before_cursor_execute", sent)
+    listeners = scratch.pool.dispatch.connect
+    listeners.parent_listeners = [tolerated(one) for one in listeners.parent_listeners]
     try:
         with scratch.connect() as connection:
             yield connection
     finally:
         scratch.dispose()
+
+
+def tolerated(listener):
+    """What the application does to each new connection is meant for the engine that it is set up
+    for: where that is another one, it may fail."""
+
+    def listen(connection, record):
+        try:
+            listener(connection, record)
+        except Exception:
+            connection.rollback()
+
+    return listen
 
 
 def migrate(engine, url, database, direction, target):

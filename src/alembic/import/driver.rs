@@ -19,14 +19,7 @@ use tokio::{
 };
 
 use super::error::ImportError;
-use crate::{
-    alembic::locate::Known,
-    error::Error,
-    files,
-    signals::Signals,
-    stage::Stage,
-    sys,
-};
+use crate::{alembic::locate::Known, error::Error, files, signals::Signals, stage::Stage, sys};
 
 const SCRIPT: &str = include_str!("driver.py");
 
@@ -127,7 +120,11 @@ impl<'a> Driver<'a> {
         let text = files::read_value(&self.printed).unwrap_or_default();
         let text = without_passwords(&text.split_whitespace().collect::<Vec<_>>().join(" "));
         let start = text.ceil_char_boundary(text.len().saturating_sub(SHOWN));
-        if text.is_empty() { "it said nothing".to_owned() } else { format!("it said: {}", &text[start..]) }
+        if text.is_empty() {
+            "it said nothing".to_owned()
+        } else {
+            format!("it said: {}", &text[start..])
+        }
     }
 }
 

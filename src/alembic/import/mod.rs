@@ -5,14 +5,15 @@
 //! written down. What decides by rows, connects elsewhere or sends something else each time is
 //! refused: a script of it would be wrong for every database but one.
 //!
-//! - `driver` the one Python process, which runs `driver.py`
+//! - `driver` the one Python process, which runs `driver.py`; `gather` what it is asked
+//! - `throwaway` a directory, and databases that are dropped
 //! - `section` what becomes of one direction of one revision on one engine
 //! - `script` the script of a revision
 //! - `tags` which release each revision completes
 //! - `verify` both ways on throwaway databases; `shape` their schemas compared
 //! - `report` the answer
 //!
-//! All but `driver`, `verify` and this file is pure.
+//! `section`, `script`, `tags`, `shape` and `report` are pure.
 //!
 //! Promises: nothing is written before all of it is known to be right, and no file that is there is
 //! ever changed. No database of the application is connected to, unless `env.py` does that in its
@@ -20,6 +21,7 @@
 
 mod driver;
 mod error;
+mod gather;
 mod report;
 mod script;
 mod section;
@@ -27,22 +29,17 @@ mod shape;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod throwaway;
 mod verify;
 
 use std::{
     collections::BTreeMap,
-    fs::DirBuilder,
-    hash::{BuildHasher as _, RandomState},
-    io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
     sync::Arc,
     time::Instant,
 };
 
-use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
@@ -50,7 +47,8 @@ use self::{
     driver::Driver,
     report::{Report, State},
     script::{Imported, Written},
-    section::{Heard, Offline, Section},
+    section::Section,
+    throwaway::Throwaway,
 };
 pub use self::{
     error::{ImportError, Missing},
@@ -64,31 +62,14 @@ use crate::{
         url::{DatabaseUrl, PgVariables},
     },
     database::write,
-    db::scratch::Scratch,
     engine::Engine,
     error::Error,
     files,
     graph::{Graph, revision::RevisionId},
-    script::{Direction, Script},
+    script::Script,
     signals::Signals,
     stage::Stage,
 };
-
-/// What Python heard of one revision.
-#[derive(Deserialize)]
-struct Listened {
-    revision: String,
-    up: Option<Heard>,
-    down: Option<Heard>,
-}
-
-/// What Python heard of all of them.
-#[derive(Deserialize)]
-struct AllListened {
-    revisions: Vec<Listened>,
-    #[serde(default)]
-    outside: Vec<String>,
-}
 
 /// An import under way.
 struct Importing<'a> {
@@ -118,9 +99,8 @@ pub fn run(config: &Config, asked: &Import, signals: &Arc<Signals>) -> Result<Ex
     let environment = runtime.block_on(read(&asked.alembic, &options, &python, signals))?;
     let tags = tags(asked, &environment.graph).map_err(Error::Import)?;
     let directory = Throwaway::new().map_err(Error::Import)?;
-    let mut importing = Importing {
-        asked, runtime, environment, python, server, directory, databases: 0,
-    };
+    let mut importing =
+        Importing { asked, runtime, environment, python, server, directory, databases: 0 };
 
     let printed = importing.directory.0.join("python.log");
     let started = {
@@ -157,7 +137,13 @@ pub fn run(config: &Config, asked: &Import, signals: &Arc<Signals>) -> Result<Ex
         put(&migrations, &texts).map_err(Error::Import)?;
         for &engine in &engines {
             let held = verify::verify(
-                &mut importing, &mut driver, config, signals, engine, &imported, &migrations,
+                &mut importing,
+                &mut driver,
+                config,
+                signals,
+                engine,
+                &imported,
+                &migrations,
             )?;
             report.verified(engine, held);
         }
@@ -255,176 +241,6 @@ fn tags(asked: &Import, graph: &Graph) -> Result<BTreeMap<RevisionId, String>, I
     tags::resolve(graph, all).map_err(ImportError::Tag)
 }
 
-impl Importing<'_> {
-    /// What becomes of each direction of each revision on each engine, parents first.
-    fn sections(
-        &mut self,
-        driver: &mut Driver<'_>,
-        engines: &[Engine],
-        mut tags: BTreeMap<RevisionId, String>,
-    ) -> Result<Vec<Imported>, Error> {
-        let revisions = self.environment.graph.revisions();
-        let mut imported: Vec<Imported> = revisions
-            .map(|revision| Imported {
-                revision: revision.clone(),
-                tag: tags.remove(&revision.id),
-                sections: Vec::new(),
-            })
-            .collect();
-        for &engine in engines {
-            for (one, sections) in imported.iter_mut().zip(self.sections_on(driver, engine)?) {
-                one.sections.extend(sections);
-            }
-        }
-        Ok(imported)
-    }
-
-    fn sections_on(
-        &mut self,
-        driver: &mut Driver<'_>,
-        engine: Engine,
-    ) -> Result<Vec<Vec<(Engine, Direction, Section)>>, Error> {
-        let ids: Vec<String> =
-            self.environment.graph.revisions().map(|one| one.id.to_string()).collect();
-        let request = json!({ "do": "render", "engine": engine.name(), "revisions": ids });
-        let mut twice = Vec::new();
-        for _ in 0..2 {
-            let heard: AllListened =
-                self.runtime.block_on(driver.ask("render the revisions", &request))?;
-            self.nothing_outside(&heard.outside)?;
-            twice.push(by_place(heard));
-        }
-        let nothing = Heard::default();
-        let heard = |which: &BTreeMap<(String, bool), Heard>, id: &str, direction| {
-            which.get(&(id.to_owned(), direction == Direction::Up)).unwrap_or(&nothing).clone()
-        };
-        let mut offline = Vec::new();
-        for id in &ids {
-            for direction in [Direction::Up, Direction::Down] {
-                let (first, second) =
-                    (heard(&twice[0], id, direction), heard(&twice[1], id, direction));
-                offline.push((id.clone(), direction, section::offline(engine, &first, &second)));
-            }
-        }
-        let wanted: Vec<(&str, Direction)> = offline
-            .iter()
-            .filter(|(.., found)| matches!(found, Offline::Asks { .. }))
-            .map(|(id, direction, _)| (id.as_str(), *direction))
-            .collect();
-        let recorded = if wanted.is_empty() {
-            None
-        } else {
-            let first = self.record(driver, engine, &ids, &wanted)?;
-            // Without a server there is no second one either.
-            match first {
-                Some(first) => self
-                    .record(driver, engine, &ids, &wanted)?
-                    .map(|second| (first, second)),
-                None => None,
-            }
-        };
-        let settled = offline.iter().map(|(id, direction, found)| {
-            let section = match (found, &recorded) {
-                (Offline::Settled(section), _) => section.clone(),
-                (Offline::Asks { .. }, Some((first, second))) => {
-                    let (first, second) =
-                        (heard(first, id, *direction), heard(second, id, *direction));
-                    section::recorded(engine, &first, &second)
-                }
-                (Offline::Asks { why, line }, None) => Section::Refused {
-                    why: format!("needs a database to be rendered ({why}); name a server with --scratch"),
-                    line: *line,
-                },
-            };
-            (engine, *direction, section)
-        });
-        let settled: Vec<_> = settled.collect();
-        Ok(settled.chunks(2).map(<[_]>::to_vec).collect())
-    }
-
-    /// Runs all revisions on a throwaway database; nothing where none can be had.
-    fn record(
-        &mut self,
-        driver: &mut Driver<'_>,
-        engine: Engine,
-        ids: &[String],
-        wanted: &[(&str, Direction)],
-    ) -> Result<Option<BTreeMap<(String, bool), Heard>>, Error> {
-        let Some(scratch) = self.scratch(engine)? else { return Ok(None) };
-        let wanted: Vec<Value> = wanted
-            .iter()
-            .map(|(id, direction)| json!([id, direction.to_string()]))
-            .collect();
-        let request = json!({
-            "do": "record", "engine": engine.name(), "url": scratch.alembic_url,
-            "database": scratch.database, "revisions": ids, "wanted": wanted,
-        });
-        let heard =
-            self.runtime.block_on(driver.ask("run the revisions on a scratch database", &request));
-        self.drop(scratch);
-        heard.map(by_place).map(Some)
-    }
-
-    /// A throwaway database; none for PostgreSQL without a server.
-    fn scratch(&mut self, engine: Engine) -> Result<Option<Scratch>, Error> {
-        self.databases += 1;
-        let name = format!("{}_{}", self.directory.name(), self.databases);
-        let created = match (engine, &self.server) {
-            (Engine::Sqlite, _) => return Ok(Scratch::file(&self.directory.0, &name)),
-            (Engine::Postgres, None) => return Ok(None),
-            (Engine::Postgres, Some(server)) => {
-                self.runtime.block_on(Scratch::create(server, &name))
-            }
-        };
-        created.map(Some).map_err(|error| Error::Import(ImportError::Scratch(error)))
-    }
-
-    fn drop(&self, scratch: Scratch) {
-        let name = scratch.database.clone().unwrap_or_default();
-        if let Err(error) = self.runtime.block_on(scratch.drop()) {
-            warn!(
-                stage = %Stage::Plan, event = "left_behind", database = name,
-                why = error.to_string(), "cannot drop a throwaway database; drop it by hand"
-            );
-        }
-    }
-
-    /// What `env.py` sends is in no revision, and so in no script.
-    fn nothing_outside(&self, outside: &[String]) -> Result<(), Error> {
-        if outside.is_empty() {
-            return Ok(());
-        }
-        let path = self.environment.script_location.join("env.py");
-        let statements: Vec<String> = outside
-            .iter()
-            .map(|text| format!("`{}`", without_breaks(text).trim_end_matches(';')))
-            .collect();
-        let error = ImportError::Outside { path, statements: statements.join(", ") };
-        if self.asked.allow_missing {
-            warn!(stage = %Stage::Plan, event = "not_imported", "{error}");
-            return Ok(());
-        }
-        Err(Error::Import(error))
-    }
-}
-
-fn without_breaks(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn by_place(heard: AllListened) -> BTreeMap<(String, bool), Heard> {
-    let mut all = BTreeMap::new();
-    for one in heard.revisions {
-        let directions = [(true, one.up), (false, one.down)];
-        for (is_up, heard) in directions {
-            if let Some(heard) = heard {
-                all.insert((one.revision.clone(), is_up), heard);
-            }
-        }
-    }
-    all
-}
-
 /// The scripts, where one can be written, and all that is in none.
 fn scripts(imported: &[Imported]) -> (Vec<Option<Written>>, Vec<Missing>) {
     let (mut scripts, mut missing) = (Vec::new(), Vec::new());
@@ -461,8 +277,7 @@ fn states(
     let mut revisions = Vec::new();
     // A directory that is not there yet has nothing in the way.
     for (path, content) in files::read_each(out).unwrap_or_default() {
-        let content =
-            content.map_err(|source| ImportError::Read { path: path.clone(), source })?;
+        let content = content.map_err(|source| ImportError::Read { path: path.clone(), source })?;
         let text = String::from_utf8_lossy(&content).into_owned();
         // What is wrong with a script that is none of ours, `revision lint` says.
         let Ok(script) = Script::parse(&path, &text) else { continue };
@@ -507,29 +322,4 @@ fn put(directory: &Path, scripts: &[&Written]) -> Result<(), ImportError> {
         files::create(&path, &script.text).map_err(|source| failed(&path, source))?;
     }
     Ok(())
-}
-
-/// A directory that goes with the import.
-struct Throwaway(PathBuf);
-
-impl Throwaway {
-    fn new() -> Result<Self, ImportError> {
-        let random = RandomState::new().hash_one("import");
-        let path = std::env::temp_dir().join(format!("prelaunch_import_{random:016x}"));
-        let made = DirBuilder::new().mode(0o700).create(&path);
-        let failed = |source: io::Error| ImportError::Write { path: path.clone(), source };
-        made.map_err(failed)?;
-        Ok(Self(path))
-    }
-
-    fn name(&self) -> String {
-        self.0.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    }
-}
-
-impl Drop for Throwaway {
-    fn drop(&mut self) {
-        // Nobody is left to do anything about it.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -15,13 +15,16 @@ use crate::{
     script::{Direction, Script, ScriptFaultKind},
 };
 
+/// The sections of one revision.
+pub(super) type Sections = Vec<(Engine, Direction, Section)>;
+
 /// A revision with what was found out about it.
 #[derive(Clone, Debug)]
 pub(super) struct Imported {
     /// As its file has it.
     pub(super) revision: Revision,
     pub(super) tag: Option<String>,
-    pub(super) sections: Vec<(Engine, Direction, Section)>,
+    pub(super) sections: Sections,
 }
 
 impl Imported {
@@ -161,7 +164,8 @@ fn created(text: &str) -> String {
 /// The digits of a date that begins a text.
 fn date(text: &str) -> Option<String> {
     let day = text.get(..10)?;
-    let shape = |(at, c): (usize, char)| if at == 4 || at == 7 { c == '-' } else { c.is_ascii_digit() };
+    let shape =
+        |(at, c): (usize, char)| if at == 4 || at == 7 { c == '-' } else { c.is_ascii_digit() };
     day.char_indices().all(shape).then(|| day.replace('-', ""))
 }
 

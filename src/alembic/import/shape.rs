@@ -47,7 +47,8 @@ pub(super) fn difference(
 /// A statement of SQLite's schema without what does not matter.
 fn normalised(statement: &str, ordered: bool) -> String {
     let text = spaced(statement);
-    let Some((head, rest)) = text.strip_prefix("create table ").and_then(|rest| rest.split_once('('))
+    let Some((head, rest)) =
+        text.strip_prefix("create table ").and_then(|rest| rest.split_once('('))
     else {
         return text;
     };

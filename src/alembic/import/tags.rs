@@ -89,7 +89,8 @@ pub(super) fn lines(text: &str) -> Result<Vec<Tagged>, TagError> {
         if text.is_empty() {
             continue;
         }
-        let (id, tag) = text.split_once(|c: char| c == '=' || c.is_whitespace()).unwrap_or((text, ""));
+        let (id, tag) =
+            text.split_once(|c: char| c == '=' || c.is_whitespace()).unwrap_or((text, ""));
         let of = |error| TagError::Line { line, error: Box::new(error) };
         all.push(Tagged::of(id, tag).map_err(of)?);
     }

@@ -6,17 +6,16 @@ use std::{path::Path, sync::Arc};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::{Driver, ImportError, Importing, report::{self, Held}, script::Imported, section::Section, shape};
+use super::{
+    Driver, ImportError, Importing,
+    report::{self, Held},
+    script::Imported,
+    section::Section,
+    shape,
+};
 use crate::{
-    alembic::DEFAULT_VERSION_TABLE,
-    config::Config,
-    db::scratch::Scratch,
-    engine::Engine,
-    error::Error,
-    graph::target::Target,
-    migrate,
-    script::Direction,
-    signals::Signals,
+    alembic::DEFAULT_VERSION_TABLE, config::Config, db::scratch::Scratch, engine::Engine,
+    error::Error, graph::target::Target, migrate, script::Direction, signals::Signals,
     stage::Stage,
 };
 
@@ -40,9 +39,10 @@ pub(super) fn verify(
     migrations: &Path,
 ) -> Result<Vec<Held>, Error> {
     let lacks = |direction: Direction| {
-        imported.iter().rev().find(|one| {
-            !matches!(one.section(engine, direction), Some(Section::Taken { .. }))
-        })
+        imported
+            .iter()
+            .rev()
+            .find(|one| !matches!(one.section(engine, direction), Some(Section::Taken { .. })))
     };
     if let Some(one) = lacks(Direction::Up) {
         warn!(
@@ -109,7 +109,8 @@ fn up(imported: &[Imported]) -> Vec<Stop> {
 /// The tags from the end, and the beginning. With branches a step back means another thing to
 /// Alembic than to us, so that only all steps together are compared.
 fn down(imported: &[Imported]) -> Vec<Stop> {
-    let stop = |target: Target, name: String| Stop { way: "back at", direction: "down", target, name };
+    let stop =
+        |target: Target, name: String| Stop { way: "back at", direction: "down", target, name };
     let is_line = is_line(imported);
     let tagged = imported.iter().rev().skip(1).filter(|_| is_line).filter_map(|one| {
         let id = one.revision.id.to_string();
@@ -137,14 +138,14 @@ fn compare(
         "do": "migrate", "engine": engine.name(), "url": theirs.alembic_url,
         "database": theirs.database, "direction": stop.direction, "target": stop.target.to_string(),
     });
-    let _: Value = importing.runtime.block_on(driver.ask("migrate a scratch database", &request))?;
-    migrate::throwaway(config, &stop.target, signals).map_err(|error| match error {
-        stopped @ Error::Stopped { .. } => stopped,
-        error => Error::Import(ImportError::Migrate {
-            engine,
-            target: stop.name.clone(),
-            source: Box::new(error),
-        }),
+    let _: Value =
+        importing.runtime.block_on(driver.ask("migrate a scratch database", &request))?;
+    migrate::throwaway(config, &stop.target, signals).map_err(|error| {
+        if matches!(error, Error::Stopped { .. }) {
+            return error;
+        }
+        let (target, source) = (stop.name.clone(), Box::new(error));
+        Error::Import(ImportError::Migrate { engine, target, source })
     })?;
     let table = report::version_table(&importing.environment);
     let table = table.as_deref().unwrap_or(DEFAULT_VERSION_TABLE);

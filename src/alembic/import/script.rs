@@ -150,9 +150,14 @@ fn body(statements: &[String], direction: Direction) -> String {
 
 /// The title, as far as a script can begin with it.
 fn title(revision: &Revision) -> String {
-    let given = Title::parse(&revision.title);
-    let given = given.or_else(|_| Title::parse(&format!("Alembic has {}", revision.title)));
-    given.map_or_else(|_| format!("Revision {}", revision.id), |title| title.to_string())
+    let title = &revision.title;
+    let given = if title.contains(char::is_alphanumeric) {
+        Title::parse(title).or_else(|_| Title::parse(&format!("Alembic has {title}")))
+    } else {
+        Title::parse(&format!("Revision {}", revision.id))
+    };
+    // Of what is left, not even an id is missing: it stands in the next line.
+    given.map_or_else(|_| "Revision of Alembic".to_owned(), |title| title.to_string())
 }
 
 /// The moment to the second, where it is one.

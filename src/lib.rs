@@ -53,7 +53,7 @@
 //! | [`engine`], [`values`] | PostgreSQL or SQLite; truth words and durations |
 //! | [`db`] | both engines: connecting, looking, the lock, the work; all SQL of our own |
 //! | [`files`] | directories of scripts, and small files with values |
-//! | [`alembic`] | Alembic environments, read without Python |
+//! | [`alembic`] | Alembic environments: read without Python; imported as scripts with it |
 //! | [`signals`], [`child`] | what asks us to end; commands that run for a while |
 //! | [`report`], [`cli`] | log lines and last words; arguments and help |
 //! | [`signs`] | signs of life: the listener, the files, systemd |
@@ -74,8 +74,8 @@
 //!   the lock is not relied upon: the first statement of each revision's transaction inserts its
 //!   ledger row, on which a second runner of the same revision blocks and fails.
 //! - **A plan that was made without the lock is only reported.**
-//! - **Nobody but `exec` becomes another process**, and only `child` and `exec` start one. Signal
-//!   handlers stay from the start of `main` until `execve` resets them.
+//! - **Nobody but `exec` becomes another process**, and only `child`, `exec` and, at the terminal,
+//!   [`alembic::import`] start one. Signal handlers stay from the start of `main` until `execve` resets them.
 //! - **No wait without a bound, and none that a signal does not end.** Pauses come from `pause`
 //!   alone, and each has a deadline. Only work that is under way, a statement or a command, may
 //!   take as long as it takes.

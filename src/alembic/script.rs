@@ -185,10 +185,11 @@ impl Reader<'_> {
 
     fn text<'v>(&mut self, name: &'static str, value: &'v Value, line: usize) -> Option<&'v str> {
         let kind = match value {
-            // What an unreadable encoding had there is not known.
-            Value::Text(text) if text.contains('\u{fffd}') => {
-                AlembicFaultKind::Computed { name, how: "a text in another encoding than UTF-8" }
-            }
+            // What an unreadable encoding had there is not known, nor whom a name means.
+            Value::Text(text) if text.contains('\u{fffd}') => AlembicFaultKind::Computed {
+                name,
+                how: "a text in another encoding than UTF-8, or with a character by its name",
+            },
             Value::Text(text) => return Some(text),
             Value::None => AlembicFaultKind::NoText { name, found: "`None`" },
             Value::Sequence(_) => AlembicFaultKind::NoText { name, found: "a sequence" },

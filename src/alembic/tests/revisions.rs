@@ -239,8 +239,20 @@ mod bytes {
         let text = b"# coding: cp1252\nrevision = 'caf\xe9'\ndown_revision = None";
         assert_eq!(
             told(revision(text)),
-            "x.py:2: `revision` is a text in another encoding than UTF-8, which is known only when \
-             Python runs it; write it as plain text"
+            "x.py:2: `revision` is a text in another encoding than UTF-8, or with a character by its \
+             name, which is known only when Python runs it; write it as plain text"
+        );
+    }
+
+    #[test]
+    fn a_character_by_its_name_matters_only_in_a_name() {
+        let title = format!("'''caf\\N{{LATIN SMALL LETTER E WITH ACUTE}}'''\n{HEAD}");
+        check(&title, "b <- a caf\u{fffd}");
+        check(&format!("'''t'''\n{HEAD}\nx = '\\N{{BULLET}}'"), "b <- a t");
+        assert_eq!(
+            told(revision("revision = '\\N{BULLET}'\ndown_revision = None")),
+            "x.py:1: `revision` is a text in another encoding than UTF-8, or with a character by its \
+             name, which is known only when Python runs it; write it as plain text"
         );
     }
 

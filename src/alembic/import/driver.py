@@ -681,7 +681,12 @@ for line in sys.stdin:
         raise
     except BaseException as error:
         traceback.print_exc()
-        answer = {"error": spoken(error)}
+        # Where in `env.py`, or in what is beside it.
+        directory = str(script.dir) if script else "\0"
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if frame.filename.startswith(directory)]
+        at = f"{theirs[-1].filename}:{theirs[-1].lineno}: " if theirs else ""
+        answer = {"error": at + spoken(error)}
     Listener.active = None
     answers.write(json.dumps(answer) + "\n")
     answers.flush()

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Imports Alembic environments as scripts, and holds them against Alembic.
 #
-#   tests/alembic/import.sh            small environments that are made of traps, and argilla-server
+#   tests/alembic/import.sh            small environments that are made of traps, with the newest
+#                                      SQLAlchemy and with 1.4; and argilla-server
 #   tests/alembic/import.sh traps      the former alone
 #
 # Needs python3 with venv, and a package index. Virtual environments are kept in target/import, since
@@ -29,10 +30,12 @@ installed() {
 }
 
 installed alembic -r "$here/requirements.txt" psycopg2-binary==2.9.13
+installed alembic-1.9 alembic==1.9.4 SQLAlchemy==1.4.54 psycopg2-binary==2.9.13
 # Its command line does not start with a newer click, and it names no driver for PostgreSQL.
 [ "$what" = traps ] ||
     installed argilla-server-2.8.0 argilla-server==2.8.0 'click<8.2' asyncpg psycopg2-binary==2.9.13
 cargo build --quiet --bin prelaunch
 
 PYTHONDONTWRITEBYTECODE=1 ./test.sh --exec python3 "$here/importing.py" "$target/debug/prelaunch" \
-    "$target/import/alembic/bin/python" "$target/import/argilla-server-2.8.0" "$what"
+    "$target/import/argilla-server-2.8.0" "$what" "$target/import/alembic/bin/python" \
+    "$target/import/alembic-1.9/bin/python"

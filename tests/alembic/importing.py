@@ -12,7 +12,7 @@ import time
 
 from import_traps import CASES, ENV
 
-prelaunch, python, argilla, what = sys.argv[1:5]
+prelaunch, argilla, what, *pythons = sys.argv[1:]
 server = os.environ["PRELAUNCH_TEST_POSTGRES"]
 password = re.search(r":([^:@/]+)@", server).group(1)
 work = pathlib.Path(tempfile.mkdtemp(prefix="importing."))
@@ -48,10 +48,10 @@ def run(*words, environment=None, directory=None):
     return done
 
 
-def import_(environment, out, *flags, program=python, engines=ENGINES):
+def import_(environment, out, *flags, program=None, engines=ENGINES):
     begun = time.monotonic()
     words = [prelaunch, "revision", "import", "--alembic", str(environment), "--out", str(out)]
-    words += ["--python", program, "--json", *flags]
+    words += ["--python", program or python, "--json", *flags]
     for engine in engines:
         words += ["--engine", engine]
     done = run(*words, environment={"LOG_LEVEL": "warn", "TMPDIR": str(work)})
@@ -79,7 +79,7 @@ def database(name):
 
 def written(name, revisions, before="", above=""):
     """An environment with these revisions, given by their texts."""
-    directory = work / name.replace(" ", "_")
+    directory = traps / name.replace(" ", "_")
     (directory / "alembic/versions").mkdir(parents=True)
     # A directory of that name hides the package from a Python that looks here first.
     (directory / "alembic/__init__.py").write_text("")
@@ -123,7 +123,7 @@ def case(name, revisions):
         for direction, how in zip(("up", "down"), revision.how[engine])
     }
     words = [(f"r{n}", r.words) for n, r in enumerate(revisions, 1) if r.words]
-    out = work / f"{environment.name}.out"
+    out = traps / f"{environment.name}.out"
     flags = ["--scratch", server]
     done, report, _ = import_(environment, out, *flags, *([] if words else ["--verify", "--back"]))
     if report is None:
@@ -168,8 +168,8 @@ def texts(out):
     check("texts: rows of PostgreSQL", [tuple(r) for r in json.loads(psql(as_json, url))], expected)
     import sqlite3
 
-    migrated(f"sqlite:{work}/texts.db", out)
-    with sqlite3.connect(work / "texts.db") as connection:
+    migrated(f"sqlite:{traps}/texts.db", out)
+    with sqlite3.connect(traps / "texts.db") as connection:
         check("texts: rows of SQLite", connection.execute(rows).fetchall(), expected)
 
 
@@ -178,45 +178,45 @@ def parameters(out):
 
     url = database("importing_parameters")
     migrated(url, out)
-    migrated(f"sqlite:{work}/parameters.db", out)
+    migrated(f"sqlite:{traps}/parameters.db", out)
     expected = [(1, "x%y", 3), (2, "x%y", 3), (5, "five", 7)]
     as_json = "select json_agg(json_build_array(id, name, size) order by id) from t"
     found = [tuple(row) for row in json.loads(psql(as_json, url))]
     check("parameters: rows of PostgreSQL", found, expected)
-    with sqlite3.connect(work / "parameters.db") as connection:
+    with sqlite3.connect(traps / "parameters.db") as connection:
         found = connection.execute("select id, name, size from t order by id").fetchall()
     check("parameters: rows of SQLite", found, expected)
 
 
 def incomplete(environment):
     """With --allow-missing there are scripts, and none of them is applied by mistake."""
-    out = work / "incomplete.out"
+    out = traps / "incomplete.out"
     done, report, _ = import_(environment, out, "--scratch", server, "--allow-missing")
     check("incomplete: exit code", done.returncode, 0)
     done = run(
         prelaunch, "run",
         environment={
-            "DATABASE_URL": f"sqlite:{work}/incomplete.db", "MIGRATIONS_DIR": str(out),
+            "DATABASE_URL": f"sqlite:{traps}/incomplete.db", "MIGRATIONS_DIR": str(out),
             "AUTO_MIGRATION": "true",
         },
     )  # fmt: skip
     check("incomplete: a start", done.returncode, 20)
-    check("incomplete: leaves no database", (work / "incomplete.db").exists(), False)
+    check("incomplete: leaves no database", (traps / "incomplete.db").exists(), False)
 
 
 def without_server():
     """What inspects is refused for PostgreSQL where there is no server, with the way out."""
-    environment = work / "inspecting"
-    done, report, _ = import_(environment, work / "no.out", engines=["postgres"])
+    environment = traps / "inspecting"
+    done, report, _ = import_(environment, traps / "no.out", engines=["postgres"])
     check("without a server: exit code", done.returncode, 20)
     refused = report["refused"]
     check("without a server: refused", len(refused), 4)
     named = all(line.endswith("name a server with --scratch") for line in refused)
     check("without a server: the way out is named", named, True)
     check("without a server: the file is named", "versions/r2.py:" in refused[0], True)
-    done, _, _ = import_(environment, work / "no.out", "--scratch", server.replace(password, "wrong"))
+    done, _, _ = import_(environment, traps / "no.out", "--scratch", server.replace(password, "wrong"))
     check("a wrong password", done.returncode, 12)
-    done, _, _ = import_(environment, work / "no.out", "--scratch", f"mysql://x:{password}@h/y")
+    done, _, _ = import_(environment, traps / "no.out", "--scratch", f"mysql://x:{password}@h/y")
     check("a URL of something else", done.returncode, 10)
 
 
@@ -224,20 +224,20 @@ def environments():
     """Environments that are refused as a whole."""
     table = CASES["texts"][0].text(1)
     one = written("outside", [table], before='        context.execute("SET x.y = 1")\n')
-    done, _, _ = import_(one, work / "no.out")
+    done, _, _ = import_(one, traps / "no.out")
     check("outside: exit code", done.returncode, 20)
     check("outside: the statement is named", "`SET x.y = 1`" in done.stderr, True)
     two = written("several", [table], before="        pass\n    context.configure(url='x')\n"
                   "    with context.begin_transaction():\n")  # fmt: skip
-    done, _, _ = import_(two, work / "no.out")
+    done, _, _ = import_(two, traps / "no.out")
     check("several databases", "works on several databases" in done.stderr, True)
     three = written("broken", [table], above="import a_module_that_is_not_there")
-    done, _, _ = import_(three, work / "no.out")
+    done, _, _ = import_(three, traps / "no.out")
     check("broken: exit code", done.returncode, 19)
     check("broken: says why", "No module named 'a_module_that_is_not_there'" in done.stderr, True)
-    done, _, _ = import_(three, work / "no.out", program="/nonexistent/python")
+    done, _, _ = import_(three, traps / "no.out", program="/nonexistent/python")
     check("no Python: exit code", done.returncode, 19)
-    check("nothing is written", (work / "no.out").exists(), False)
+    check("nothing is written", (traps / "no.out").exists(), False)
 
 
 def branches():
@@ -261,7 +261,7 @@ def branches():
         revision("ccc1", "aaa1", column.format("c"), depends_on="bbb1"),
         revision("mmm1", ("ccc1", "bbb1"), "pass"),
     ])  # fmt: skip
-    out = work / "branches.out"
+    out = traps / "branches.out"
     done, report, _ = import_(environment, out, "--verify", "--scratch", server, "--tag", "mmm1=3.0")
     check("branches: exit code", (done.returncode, done.stderr), (0, ""))
     shown = run(prelaunch, "database", "history", "--json", environment={"MIGRATIONS_DIR": str(out)})
@@ -273,7 +273,10 @@ def branches():
 
 
 def dump(url):
-    done = run("pg_dump", "--schema-only", "--no-owner", "--no-privileges", url)
+    # As old as the server at least.
+    program = pathlib.Path(os.environ["PRELAUNCH_TEST_PGBIN"]) / "pg_dump"
+    program = str(program) if program.exists() else "pg_dump"
+    done = run(program, "--schema-only", "--no-owner", "--no-privileges", url)
     if done.returncode:
         raise SystemExit(f"pg_dump: {done.stderr}")
     return done.stdout
@@ -362,17 +365,20 @@ def argilla_server():
 
 
 before = databases()
-begun = time.monotonic()
-for name, revisions in CASES.items():
-    out = case(name, revisions)
-    if out is not None and name in ("texts", "parameters"):
-        {"texts": texts, "parameters": parameters}[name](out)
-without_server()
-incomplete(work / "refused")
-environments()
-branches()
-count = sum(len(revisions) for revisions in CASES.values())
-print(f"traps: {count} revisions in {len(CASES)} environments, {time.monotonic() - begun:.1f} s")
+for python in pythons:
+    begun = time.monotonic()
+    # A directory for each Alembic.
+    traps = work / pathlib.Path(python).parent.parent.name
+    for name, revisions in CASES.items():
+        out = case(name, revisions)
+        if out is not None and name in ("texts", "parameters"):
+            {"texts": texts, "parameters": parameters}[name](out)
+    without_server()
+    incomplete(traps / "refused")
+    environments()
+    branches()
+    count = sum(len(revisions) for revisions in CASES.values())
+    print(f"{traps.name}: {count} traps in {len(CASES)} environments, {time.monotonic() - begun:.1f} s")
 if what != "traps":
     argilla_server()
 mine = {"importing_texts", "importing_parameters", "importing_alembic", "importing_scripts"}

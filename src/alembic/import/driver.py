@@ -184,20 +184,29 @@ def inspect_nothing(connection):
     return None
 
 
-original_mock_execute = MockConnection.execute
+original_stdout_connection = MigrationContext._stdout_connection
 
 
-def mock_execute(self, construct, *arguments, **keywords):
-    listener = Listener.active
-    if listener is not None:
-        if any(arguments) or any(keywords.values()):
-            listener.ask("sends parameters over the connection")
-        elif not isinstance(construct, DDLElement) and is_query(str(construct)):
-            listener.ask("queries the database")
-    return original_mock_execute(self, construct, *arguments, **keywords)
+def stdout_connection(self, connection):
+    """What stands for a connection offline, and gives no rows."""
+    mock = original_stdout_connection(self, connection)
+    execute = mock.execute
+
+    def noticed(construct, *arguments, **keywords):
+        listener = Listener.active
+        if listener is not None:
+            if any(arguments) or any(keywords.values()):
+                listener.ask("sends parameters over the connection")
+            elif not isinstance(construct, DDLElement) and is_query(str(construct)):
+                listener.ask("queries the database")
+        return execute(construct, *arguments, **keywords)
+
+    # A method of SQLAlchemy 2, an attribute before it.
+    mock.execute = noticed
+    return mock
 
 
-MockConnection.execute = mock_execute
+MigrationContext._stdout_connection = stdout_connection
 
 
 # --- Alembic, with our connection or none ---------------------------------------------------------
@@ -239,6 +248,8 @@ def configure(self, connection=None, url=None, dialect_name=None, dialect_opts=N
             output_buffer=io.StringIO(),
             **options,
         )
+        # Some SQLAlchemy escapes as servers before 9.1 need it, until it has asked one.
+        self.get_context().dialect._backslash_escapes = False
     else:
         original_configure(self, connection=purpose.connection, **options)
 

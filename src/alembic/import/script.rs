@@ -1,7 +1,7 @@
 //! A revision of Alembic as a script: its header, its sections, its file name.
 //!
 //! Promises: what is written loads, with the same id, parents, dependencies, labels and SQL, and has
-//! no fault for the engines that it is meant for; or [`write`] says what stands in the way. So a
+//! no fault for the engines that it is meant for; or [`write()`] says what stands in the way. So a
 //! line `-- migrate:down` inside of a text, or a `COPY … FROM STDIN`, is noticed here and not in a
 //! container.
 

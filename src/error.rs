@@ -40,7 +40,7 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("16", "refused: the database is ahead, a script was changed, or the target lies behind"),
     ("17", "revisions are pending (`check`), or were not applied in time (`wait`)"),
     ("18", "the reindex failed"),
-    ("19", "the hook failed (its own code is logged)"),
+    ("19", "the hook, or the command that migrates, failed (its own code is logged)"),
     ("20", "the graph or a script is unsound"),
     ("21", "multiple heads, or the target is unknown"),
     ("126", "the server, or the user of `RUN_AS`, cannot be run"),
@@ -122,6 +122,25 @@ pub enum Error {
         /// How many are left.
         pending: usize,
     },
+    /// The command that was to migrate succeeded, and the target is not reached.
+    #[error(
+        "the command succeeded, but the target `{target}` is not reached: {pending} revisions are \
+         still pending, and table `{table}` says `{at}`; does the command use another database, or \
+         another version table (VERSION_TABLE)?"
+    )]
+    Elsewhere {
+        /// How the target was named.
+        target: String,
+        /// The version table.
+        table: String,
+        /// What it says.
+        at: String,
+        /// How many are left.
+        pending: usize,
+    },
+    /// The command that was to migrate failed.
+    #[error(transparent)]
+    Migration(DelegateError),
     /// The hook failed.
     #[error(transparent)]
     Hook(DelegateError),
@@ -172,7 +191,11 @@ impl Error {
             | Self::Range(_)
             | Self::Revision(_)
             | Self::Output(_) => Stage::Plan,
-            Self::Apply(_) | Self::Unreached { .. } | Self::Hook(_) => Stage::Apply,
+            Self::Apply(_)
+            | Self::Unreached { .. }
+            | Self::Elsewhere { .. }
+            | Self::Migration(_)
+            | Self::Hook(_) => Stage::Apply,
             Self::Reindex(_) => Stage::Reindex,
             Self::Exec(_) => Stage::Exec,
             Self::Stopped { stage, .. } => *stage,
@@ -196,8 +219,8 @@ impl Error {
             Self::Refused(refusal) => refusal.exit_code(),
             Self::Locked(error) => error.exit_code_of_ours(),
             Self::Apply(error) => error.exit_code(),
-            Self::Unreached { .. } => 14,
-            Self::Hook(error) => error.exit_code(19),
+            Self::Unreached { .. } | Self::Elsewhere { .. } => 14,
+            Self::Migration(error) | Self::Hook(error) => error.exit_code(19),
             Self::Reindex(error) => error.exit_code(18),
             Self::Exec(error) => error.exit_code(),
             Self::Stopped { signal, .. } => signal.exit_code(),

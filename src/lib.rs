@@ -51,6 +51,7 @@
 //! | [`script`] | a file of SQL: header, sections, statements, checksum |
 //! | [`config`] | the environment as one checked value; URLs, commands, misspelt names |
 //! | [`engine`], [`values`] | PostgreSQL or SQLite; truth words and durations |
+//! | [`version_table`] | the name of the table in which Alembic keeps what is applied |
 //! | [`db`] | both engines: connecting, looking, the lock, the work; all SQL of our own |
 //! | [`files`] | directories of scripts, and small files with values |
 //! | [`alembic`] | Alembic environments, read without Python |
@@ -118,6 +119,7 @@ pub mod script;
 pub mod config;
 pub mod engine;
 pub mod values;
+pub mod version_table;
 
 // The edge.
 pub mod db;

@@ -175,8 +175,8 @@ impl Listing {
             path: Some(revision.place.path.display().to_string()),
             head: heads.contains(id),
             applied,
-            applied_at: row.map(|row| row.at.as_str()),
-            applied_by: row.map(|row| row.by.as_str()),
+            applied_at: row.map(|row| row.at.as_str()).filter(|at| !at.is_empty()),
+            applied_by: row.map(|row| row.by.as_str()).filter(|by| !by.is_empty()),
         }
     }
 }

@@ -129,6 +129,9 @@ pub(super) fn log(history: &[HistoryLine]) -> String {
 
 /// When and by whom, to the second.
 pub(super) fn applied(row: &AppliedRow) -> String {
+    if row.at.is_empty() {
+        return "applied".to_owned();
+    }
     let seconds = row.at.split_once('.').map_or(row.at.clone(), |(time, _)| format!("{time}Z"));
     format!("applied {seconds} by {}", row.by)
 }

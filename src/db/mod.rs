@@ -29,6 +29,7 @@ use crate::{
     config::url::{Address, DatabaseUrl},
     engine::Engine,
     signals::Signals,
+    version_table::VersionTable,
 };
 
 /// How work under the lock is to be done.
@@ -73,7 +74,7 @@ pub enum Locked {
     /// Keeper and worker.
     Postgres(Box<postgres::Locked>),
     /// The lock file and one connection.
-    Sqlite(sqlite::Locked),
+    Sqlite(Box<sqlite::Locked>),
 }
 
 /// Where a URL leads, for the log: of a SQLite file the path that is meant in the end.
@@ -96,13 +97,21 @@ macro_rules! each {
 }
 
 impl Database {
-    /// One try to connect; the address must answer as something that can be written to.
-    pub async fn connect(url: &DatabaseUrl, runner: &Runner) -> Result<Self, DbError> {
+    /// One try to connect; the address must answer as something that can be written to. `versions`
+    /// is a table to be looked at besides our own.
+    pub async fn connect(
+        url: &DatabaseUrl,
+        runner: &Runner,
+        versions: Option<&VersionTable>,
+    ) -> Result<Self, DbError> {
+        let versions = versions.cloned();
         match url.address() {
             Address::Postgres(url) => {
-                postgres::Session::connect(url, runner).await.map(Self::Postgres)
+                postgres::Session::connect(url, runner, versions).await.map(Self::Postgres)
             }
-            Address::Sqlite(url) => sqlite::Session::connect(url, runner).await.map(Self::Sqlite),
+            Address::Sqlite(url) => {
+                sqlite::Session::connect(url, runner, versions).await.map(Self::Sqlite)
+            }
         }
     }
 
@@ -188,7 +197,7 @@ impl Queue {
     pub async fn enter(self) -> Result<Locked, WorkError> {
         match self {
             Self::Postgres(queue) => queue.enter().await.map(Box::new).map(Locked::Postgres),
-            Self::Sqlite(queue) => queue.enter().await.map(Locked::Sqlite),
+            Self::Sqlite(queue) => queue.enter().await.map(Box::new).map(Locked::Sqlite),
         }
     }
 

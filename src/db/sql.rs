@@ -95,11 +95,17 @@ pub(super) fn create_on_sqlite() -> String {
 ///
 /// * `revision`, or `reverting` where it is half gone: id, parents, checksum, the newest line of the
 ///   history that applied it;
+/// * `version`: an id in the version table `versions` (quoted), and the same;
 /// * `hook`, `reindex`: subject, heads, —, the newest line that says so;
 /// * `last`: the newest line of the history, which dates this look on the database's own count.
 ///
 /// Only the tables that exist may be named. `more` is one more `select` of the same columns.
-pub(super) fn look(prefix: &str, tables: super::Tables, more: Option<&str>) -> String {
+pub(super) fn look(
+    prefix: &str,
+    tables: super::Tables,
+    versions: Option<&str>,
+    more: Option<&str>,
+) -> String {
     const WHAT: &str = "case origin when 'reverting' then 'reverting' else 'revision' end";
     let mut parts = Vec::new();
     if tables.ledger {
@@ -128,6 +134,23 @@ pub(super) fn look(prefix: &str, tables: super::Tables, more: Option<&str>) -> S
             "select 'last', '', '', cast(null as text), coalesce(max(seq), 0) \
              from {prefix}{HISTORY}"
         ));
+    }
+    if let Some(versions) = versions.filter(|_| tables.versions) {
+        parts.push(if tables.history {
+            format!(
+                "select 'version' as what, v.version_num as name, '' as detail, \
+                        cast(null as text) as extra, u.seq as seq \
+                 from {versions} v left join (\
+                   select subject, max(seq) as seq from {prefix}{HISTORY} \
+                   where event = 'upgrade' group by subject\
+                 ) u on u.subject = v.version_num"
+            )
+        } else {
+            format!(
+                "select 'version' as what, version_num as name, '' as detail, \
+                        cast(null as text) as extra, cast(null as bigint) as seq from {versions}"
+            )
+        });
     }
     parts.extend(more.map(str::to_owned));
     if parts.is_empty() {

@@ -74,8 +74,8 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate) -> Result<(), Error> {
         let text = offline::answer(reading, asked, paint)?;
         return write(&text).map_err(Error::Output);
     }
-    let chain = reading.chain(true)?;
-    let mut database = reading.open().await?;
+    let chain = scripts(reading, true)?;
+    let mut database = reading.open(None).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let target = &asked.revision.to;
     let course = Course::plot(&chain, &observed, &kept, target).map_err(Error::Migrate)?;
@@ -112,6 +112,15 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate) -> Result<(), Error> {
         under_the_lock(&mut locked, &chain, &kept, target, &course, reading.config).await;
     locked.release().await;
     migrated
+}
+
+/// The scripts; an Alembic environment has none.
+fn scripts(reading: &Reading<'_>, offline: bool) -> Result<Chain, Error> {
+    let chain = reading.chain(offline)?;
+    match chain.alembic {
+        Some(_) => Err(Error::Migrate(MigrateError::Alembic)),
+        None => Ok(chain),
+    }
 }
 
 /// What the database remembers, with the texts of what the scripts here do not have.

@@ -10,7 +10,7 @@ use super::{
     MigrateError,
     course::{self, Course, heads_text},
     error::named,
-    locked, seen,
+    locked, scripts, seen,
 };
 use crate::{
     apply::ledger_row,
@@ -30,8 +30,8 @@ pub(super) async fn stamp(
     target: &Target,
     purge: bool,
 ) -> Result<(), Error> {
-    let chain = reading.chain(false)?;
-    let mut database = reading.open().await?;
+    let chain = scripts(reading, false)?;
+    let mut database = reading.open(None).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let stamp = |observed: &Observed| {
         if purge {
@@ -140,10 +140,10 @@ fn rows(chain: &Chain, steps: &[RevisionId]) -> Vec<LedgerRow> {
 
 /// Accepts the script of a revision as it is now, after it had been applied as it was.
 pub(super) async fn accept(reading: &Reading<'_>, target: &Target) -> Result<(), Error> {
-    let chain = reading.chain(false)?;
+    let chain = scripts(reading, false)?;
     let id = one(&chain.graph, target).map_err(Error::Migrate)?;
     let Some(script) = chain.scripts.get(&id) else { return Ok(()) };
-    let mut database = reading.open().await?;
+    let mut database = reading.open(None).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let Some(from) =
         changed(&observed, &id, script.checksum(chain.engine).as_str()).map_err(Error::Migrate)?

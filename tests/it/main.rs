@@ -25,6 +25,7 @@
 //! - `bed` that the test bed itself does what the others take for granted
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
+//! - `alembic` starts of images whose revisions are Alembic's
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database
 //! - `docs` that what the documentation tells people to type works
@@ -62,6 +63,7 @@
     reason = "tests are the world around the program: its environment, files and clock"
 )]
 
+mod alembic;
 mod bed;
 mod boot;
 mod busy;

@@ -57,8 +57,8 @@ impl Locked {
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
         let Self { address, facts, key, terms, keeper, worker, .. } = self;
         let look = async {
-            if !facts.tables.complete() {
-                *facts = super::facts(worker).await?;
+            if !facts.are_final() {
+                *facts = super::facts(worker, facts.versions.clone()).await?;
             }
             Ok(observe(worker, facts, None).await?.0)
         };
@@ -72,7 +72,8 @@ impl Locked {
             let untimed = untimed(self.facts.version);
             self.execute(&format!("{untimed}set local lock_timeout = 0; {create}")).await?;
             let Self { address, key, terms, keeper, worker, .. } = self;
-            self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
+            let asked = facts(worker, self.facts.versions.clone());
+            self.facts = guarded(address, *key, terms, keeper, asked).await?;
         }
         Ok(())
     }

@@ -27,6 +27,7 @@
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database
 //! - `revision` what they write and examine
+//! - `install` the binary as a file, for an image that does not have it
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
@@ -67,6 +68,7 @@ mod exec;
 mod ddl_locks;
 mod fence;
 mod gate;
+mod install;
 mod migrate;
 mod orphans;
 mod outcome;

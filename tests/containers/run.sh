@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Runs the image, the compose file and the manifests for real: Docker, podman, schemas.
+#
+#   tests/containers/run.sh                      all but what follows
+#   tests/containers/run.sh compose              those whose name contains the word
+#   tests/containers/run.sh --build              builds the Dockerfile from its sources, once
+#   tests/containers/run.sh --figures            size, and time from `docker run` to exec
+#   tests/containers/run.sh --lint               what needs neither Docker nor root: hadolint, schemas
+#
+# Needs root on a Debian machine, and a kernel that lets root mount and make networks; what is missing
+# it installs. The engine is its own (engine.sh), and so are the images below ours (bases.sh).
+#
+# PRELAUNCH_BINARY=/static/binary is tested instead of the one that is built here.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+say() { echo "containers: $*" >&2; }
+# The client that belongs to the engine; another one may come first in the PATH.
+docker() { /usr/bin/docker "$@"; }
+
+source tests/containers/engine.sh
+source tests/containers/bases.sh
+
+tools() {
+    local venv=$state/tools
+    if [ ! -e "$venv/ready" ]; then
+        python3 -m venv "$venv" &&
+            "$venv/bin/pip" install -q -r tests/containers/requirements.txt && touch "$venv/ready"
+    fi
+    export PATH=$venv/bin:$PATH
+}
+
+# The real Dockerfile, but for its build stages: what they make is there already.
+make_images() {
+    local context=$dir/images binary
+    binary=${PRELAUNCH_BINARY:-$(./build-static.sh "$(uname -m)" --no-default-features)}
+    mkdir -p "$context"
+    cp "$binary" "$context/prelaunch"
+    # Only the standard library is in it: cargo would build all of prelaunch with it.
+    rustc --edition 2024 -C opt-level=z -C strip=symbols --target "$(uname -m)-unknown-linux-musl" \
+        examples/server.rs -o "$context/server"
+    cp /etc/ssl/certs/ca-certificates.crt "$context/"
+    cp -r migrations "$context/"
+    cat - <(sed -n '/^FROM debian:bookworm-slim AS debian$/,$p' Dockerfile) >"$context/Dockerfile" <<'STAGES'
+FROM debian:bookworm-slim AS build
+COPY prelaunch /out/prelaunch
+COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+FROM build AS build-demo
+COPY server /out/server
+STAGES
+    docker build -q -t prelaunch:0.1.0 "$context" >/dev/null
+    docker build -q -t prelaunch:0.1.0-debian --target debian "$context" >/dev/null
+    docker build -q -t prelaunch-demo:0.1.0 -t prelaunch-demo --target demo "$context" >/dev/null
+}
+
+clean_up() {
+    local status=$?
+    trap - EXIT
+    trap '' INT TERM HUP
+    stop_engine
+    rm -rf "$dir"
+    exit "$status"
+}
+
+python() { (cd tests/containers && exec python3 -m unittest "$@"); }
+
+dir=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/prelaunch-containers.XXXXXXXX")")
+export CONTAINERS_DIR=$dir
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+case ${1:-} in
+    --lint)
+        tools
+        python -v test_manifests
+        ;;
+    --build)
+        [ "$(id -u)" = 0 ] || { say "needs root"; exit 1; }
+        install_missing
+        start_engine
+        make_bases
+        make_rust
+        say "builds the Dockerfile"
+        docker build --progress plain -t prelaunch:built .
+        docker build --progress plain -t prelaunch-demo:built --target demo .
+        docker run --rm prelaunch:built --version
+        # The same bytes as here, although it was built elsewhere.
+        copy=$(docker create prelaunch:built)
+        docker cp "$copy:/usr/local/bin/prelaunch" "$dir/prelaunch"
+        docker rm "$copy" >/dev/null
+        sha256sum "$dir/prelaunch" "$(./build-static.sh "$(uname -m)" --no-default-features)"
+        cmp "$dir/prelaunch" "$(./build-static.sh "$(uname -m)" --no-default-features)"
+        ;;
+    *)
+        [ "$(id -u)" = 0 ] || { say "needs root"; exit 1; }
+        install_missing
+        tools
+        start_engine
+        make_bases
+        make_images
+        if [ "${1:-}" = --figures ]; then
+            shift
+            make_alembic
+            python3 tests/containers/figures.py "$@"
+        else
+            python discover -v ${1:+-k "$1"}
+        fi
+        ;;
+esac

@@ -80,6 +80,12 @@ class Manifests(unittest.TestCase):
                         self.assertEqual(one["securityContext"], CONFINED)
                         self.assertIn("memory", one["resources"]["limits"])
 
+    def test_every_image_has_a_tag(self):
+        for overlay in OVERLAYS:
+            for pod in pods(overlay):
+                for one in containers(pod):
+                    self.assertRegex(one["image"], r"^[a-z-]+:[0-9.]+$", overlay)
+
     def test_no_secret_is_in_a_variable(self):
         for overlay in OVERLAYS:
             for pod in pods(overlay):

@@ -3,6 +3,7 @@
 #   docker build -t prelaunch .                      nothing else in it; not even a shell
 #   docker build -t prelaunch:debian --target debian .   on Debian, for people who need a shell
 #   docker build -t prelaunch-demo --target demo .   with the demonstration: server and scripts
+#   docker build --target sbom --output . .          what is in it, as prelaunch.cdx.json
 #   docker buildx build --platform linux/amd64,linux/arm64 .
 #
 # The build stage runs on the machine's own architecture whatever is built, and needs BuildKit.
@@ -20,10 +21,18 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     install -D "$(./build-static.sh "$TARGETARCH" --no-default-features)" /out/prelaunch
 
 FROM build AS build-demo
+# Only the standard library is in it: cargo would build all of prelaunch once more.
+RUN case "$TARGETARCH" in arm64) architecture=aarch64 ;; *) architecture=x86_64 ;; esac \
+    && rustc --edition 2024 -C opt-level=z -C strip=symbols -C linker=rust-lld \
+        --target "$architecture-unknown-linux-musl" examples/server.rs -o /out/server
+
+FROM build AS build-sbom
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/prelaunch/target \
-    binary=$(./build-static.sh "$TARGETARCH" --no-default-features --example server) \
-    && install -D "${binary%/*}/examples/server" /out/server
+    install -D -m 644 "$(./sbom.sh "$TARGETARCH" --no-default-features)" /out/prelaunch.cdx.json
+
+FROM scratch AS sbom
+COPY --from=build-sbom /out/prelaunch.cdx.json /prelaunch.cdx.json
 
 FROM debian:bookworm-slim AS debian
 ARG VERSION=0.1.0

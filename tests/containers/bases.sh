@@ -76,9 +76,25 @@ make_base() {
     cat >"$context/Dockerfile"
     ! have_image "$1" || return 0
     say "makes $1"
-    cp tests/containers/postgres-entrypoint "$context/"
+    cp tests/containers/*-entrypoint tests/containers/alembic-*.py "$context/"
     cp /etc/ssl/certs/ca-certificates.crt "$context/"
     [ "$2" != rust ] || cp "$(command -v rustup)" "$context/rustup-init"
     docker build -q -t "$1" "$context" >"$dir/base-$2.log" 2>&1 ||
         { tail -n 30 "$dir/base-$2.log" >&2; return 1; }
+}
+
+# What prelaunch is measured beside: a start that asks Alembic whether anything is pending.
+make_alembic() {
+    make_base alembic:comparison alembic <<'DOCKERFILE'
+FROM debian:bookworm-slim
+RUN apt-get update -q \
+    && apt-get install -y -q --no-install-recommends alembic python3-psycopg2 \
+    && rm -rf /var/lib/apt/lists/*
+COPY alembic-entrypoint /usr/local/bin/docker-entrypoint.sh
+COPY alembic-env.py /app/migrations/env.py
+COPY alembic-revision.py /app/migrations/versions/aaaa.py
+WORKDIR /app
+RUN printf '[alembic]\nscript_location = migrations\n' >alembic.ini
+ENTRYPOINT ["docker-entrypoint.sh"]
+DOCKERFILE
 }

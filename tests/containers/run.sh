@@ -36,9 +36,8 @@ make_images() {
     binary=${PRELAUNCH_BINARY:-$(./build-static.sh "$(uname -m)" --no-default-features)}
     mkdir -p "$context"
     cp "$binary" "$context/prelaunch"
-    # Only the standard library is in it: cargo would build all of prelaunch with it.
-    rustc --edition 2024 -C opt-level=z -C strip=symbols --target "$(uname -m)-unknown-linux-musl" \
-        examples/server.rs -o "$context/server"
+    rustc --edition 2024 -C opt-level=z -C strip=symbols -C linker=rust-lld \
+        --target "$(uname -m)-unknown-linux-musl" examples/server.rs -o "$context/server"
     cp /etc/ssl/certs/ca-certificates.crt "$context/"
     cp -r migrations "$context/"
     cat - <(sed -n '/^FROM debian:bookworm-slim AS debian$/,$p' Dockerfile) >"$context/Dockerfile" <<'STAGES'
@@ -51,6 +50,25 @@ STAGES
     docker build -q -t prelaunch:0.1.0 "$context" >/dev/null
     docker build -q -t prelaunch:0.1.0-debian --target debian "$context" >/dev/null
     docker build -q -t prelaunch-demo:0.1.0 -t prelaunch-demo --target demo "$context" >/dev/null
+}
+
+# From the sources: and it is the same binary as here, although it was built elsewhere.
+build_images() {
+    local copy here
+    docker build --progress plain -t prelaunch:built .
+    docker build --progress plain -t prelaunch-demo:built --target demo .
+    docker build --progress plain --target sbom --output "$dir/sbom" .
+    docker run --rm prelaunch:built --version
+    docker run --rm --entrypoint /usr/local/bin/prelaunch prelaunch-demo:built database heads --offline
+    copy=$(docker create prelaunch:built)
+    docker cp "$copy:/usr/local/bin/prelaunch" "$dir/prelaunch"
+    docker rm "$copy" >/dev/null
+    here=$(./build-static.sh "$(uname -m)" --no-default-features)
+    sha256sum "$dir/prelaunch" "$here"
+    cmp "$dir/prelaunch" "$here"
+    here=$(./sbom.sh "$(uname -m)" --no-default-features)
+    sha256sum "$dir/sbom/prelaunch.cdx.json" "$here"
+    cmp "$dir/sbom/prelaunch.cdx.json" "$here"
 }
 
 clean_up() {
@@ -82,16 +100,7 @@ case ${1:-} in
         start_engine
         make_bases
         make_rust
-        say "builds the Dockerfile"
-        docker build --progress plain -t prelaunch:built .
-        docker build --progress plain -t prelaunch-demo:built --target demo .
-        docker run --rm prelaunch:built --version
-        # The same bytes as here, although it was built elsewhere.
-        copy=$(docker create prelaunch:built)
-        docker cp "$copy:/usr/local/bin/prelaunch" "$dir/prelaunch"
-        docker rm "$copy" >/dev/null
-        sha256sum "$dir/prelaunch" "$(./build-static.sh "$(uname -m)" --no-default-features)"
-        cmp "$dir/prelaunch" "$(./build-static.sh "$(uname -m)" --no-default-features)"
+        build_images
         ;;
     *)
         [ "$(id -u)" = 0 ] || { say "needs root"; exit 1; }

@@ -11,7 +11,7 @@
 # than this machine's, the C compiler is zig, from PyPI, and the linker Rust's own.
 #
 # The same sources and compilers give the same bytes, wherever they lie: no path of this machine and
-# no time gets into the binary. `tests/reproducible.sh` shows it.
+# no time gets into the binary. `tests/containers/run.sh --build` shows it.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -31,6 +31,7 @@ trap 'rm -f "$written"' EXIT
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} "$tool" cyclonedx -q --format json --spec-version 1.5 \
     --describe binaries --no-build-deps --target "$target" "$@" >&2
 mkdir -p "$directory/$target/release"
-sed "s|path+file://$PWD#|path+file:///prelaunch#|g" "$written" \
+# Cargo names the package only where its directory is called otherwise.
+sed "s|path+file://$PWD#\(prelaunch@\)\?|path+file:///prelaunch#|g" "$written" \
     >"$directory/$target/release/prelaunch.cdx.json"
 echo "$directory/$target/release/prelaunch.cdx.json"

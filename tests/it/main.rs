@@ -28,6 +28,7 @@
 //! - `migrate` how they change a database
 //! - `revision` what they write and examine
 //! - `install` the binary as a file, for an image that does not have it
+//! - `supply` what the binary is made of
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
@@ -88,6 +89,7 @@ mod signals;
 mod sqlite;
 mod terminal;
 mod tidy;
+mod supply;
 mod supervise;
 mod tls;
 mod wait;

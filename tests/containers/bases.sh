@@ -49,7 +49,7 @@ COPY rustup-init /tmp/rustup-init
 RUN SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     /tmp/rustup-init -y -q --no-modify-path --profile minimal --default-toolchain $rust
 # As above, for pip, which has authorities of its own.
-ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_BREAK_SYSTEM_PACKAGES=1
+ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 DOCKERFILE
 }
 

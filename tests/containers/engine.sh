@@ -24,6 +24,7 @@ catatonit /usr/bin/catatonit
 netavark /usr/lib/podman/netavark
 aardvark-dns /usr/lib/podman/aardvark-dns
 python3-venv /usr/share/python-wheels
+qemu-user-static /usr/bin/qemu-aarch64-static
 PACKAGES
     [ ${#missing[@]} -gt 0 ] || return 0
     say "installs ${missing[*]}"

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from bed import DEMO, MIGRATE, Postgres, docker, name
+from bed import DEMO, DIR, MIGRATE, Postgres, docker, name
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 SERVER = "/usr/local/bin/server"
@@ -28,8 +28,8 @@ def main():
     binary = docker("create", DEMO).strip()
     try:
         db.ready()
-        docker("cp", f"{binary}:{SERVER}", "/tmp/prelaunch-figures-server")
-        mount = ("-v", f"/tmp/prelaunch-figures-server:{SERVER}:ro", "--network", network)
+        docker("cp", f"{binary}:{SERVER}", str(DIR / "server"))
+        mount = ("-v", f"{DIR / 'server'}:{SERVER}:ro", "--network", network)
         kinds = {
             "nothing before it": (*mount, "--entrypoint", SERVER, DEMO),
             "prelaunch": (*mount, *MIGRATE, DEMO),

@@ -3,7 +3,7 @@
 Docker's own name server answers; what a cluster has in /etc/resolv.conf is there too.
 """
 
-from bed import MIGRATE, SCRATCH, Bed, eventually
+from bed import DIR, MIGRATE, SCRATCH, Bed, eventually, name
 
 PROBE = ("-e", "WAIT_TIMEOUT=60s")
 
@@ -45,6 +45,18 @@ class Names(Bed):
                       "db.apps.svc.cluster.local."]:
             with self.subTest(asked):
                 found = self.until(f"tcp://{asked}:8000", *cluster)
+                self.assertEqual(found.code(), 0, found.logs())
+
+    def test_where_the_list_of_suffixes_has_the_root_in_it(self):
+        # Docker takes `.` for no list at all, so that the file is ours.
+        network = self.network()
+        self.listener(network, "--network-alias", "db")
+        for suffixes in [".", ". apps.svc.cluster.local", "apps.svc.cluster.local ."]:
+            with self.subTest(suffixes):
+                resolv = DIR / name("resolv.conf")
+                resolv.write_text(f"nameserver 127.0.0.11\nsearch {suffixes}\noptions ndots:5\n")
+                found = self.until("tcp://db:8000", "--network", network,
+                                   "-v", f"{resolv}:/etc/resolv.conf:ro")
                 self.assertEqual(found.code(), 0, found.logs())
 
     def test_one_that_appears_after_ten_seconds(self):

@@ -5,7 +5,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     path::Path,
     process::Command,
 };
@@ -61,7 +63,7 @@ fn the_page_lists_every_crate_that_is_linked() {
             1 => name,
             several => format!("{name} (×{several})"),
         });
-        table += &format!("| {licence} | {} |\n", names.collect::<Vec<_>>().join(", "));
+        writeln!(table, "| {licence} | {} |", names.collect::<Vec<_>>().join(", ")).unwrap();
     }
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/supply-chain.md");

@@ -84,6 +84,12 @@ build_images() {
     qemu-aarch64-static "$dir/prelaunch-arm64" --version
     docker build --progress plain -t prelaunch-demo:built --target demo .
     docker run --rm --entrypoint /usr/local/bin/prelaunch prelaunch-demo:built database heads --offline
+    # As the quickstart does it.
+    PATH=/usr/bin:$PATH COMPOSE_DOCKER_CLI_BUILD=1 docker-compose build
+    if [ -n "${COMPOSE:-}" ]; then
+        # shellcheck disable=SC2086 # it may be several words
+        $COMPOSE build
+    fi
     docker build --progress plain --target sbom --output "$dir/sbom" .
     here=$(./sbom.sh amd64 --no-default-features)
     sha256sum "$dir/sbom/prelaunch.cdx.json" "$here"

@@ -55,6 +55,15 @@ pub enum Command {
         #[command(subcommand)]
         verb: RevisionVerb,
     },
+    /// Copy this binary to a path, and print that: for an image that does not have it.
+    ///
+    /// Made for an init container that shares a volume with the server's. The file appears at
+    /// once and whole, with mode 755; one that is there is replaced. No variable counts.
+    Install {
+        /// The file; or a directory, where it is called `prelaunch`.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
 }
 
 /// What to do with the scripts.

@@ -13,6 +13,7 @@ use crate::{
     db::{Database, DbError, WorkError},
     exec::{ExecError, run_as::RunAsError},
     files::ChainError,
+    install::InstallError,
     lock::LockError,
     migrate::MigrateError,
     plan::Refusal,
@@ -69,6 +70,9 @@ pub enum Error {
     /// A script that is not written, or a directory with faults.
     #[error(transparent)]
     Revision(RevisionError),
+    /// The binary is not copied.
+    #[error(transparent)]
+    Install(InstallError),
     /// What was asked for cannot be written to stdout.
     #[error("cannot write to stdout")]
     Output(#[source] io::Error),
@@ -182,6 +186,7 @@ impl Error {
             | Self::RunAs(_)
             | Self::Chain(_)
             | Self::Setup(_)
+            | Self::Install(_)
             | Self::NoDatabase { .. } => Stage::Configure,
             Self::Wait(_) => Stage::Wait,
             Self::Forbidden { .. } | Self::Look(_) => Stage::Look,
@@ -206,7 +211,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoDatabase { .. } => 10,
+            Self::Config(_) | Self::NoDatabase { .. } | Self::Install(_) => 10,
             Self::Range(_) => 21,
             Self::Migrate(error) => error.exit_code(),
             Self::Revision(error) => error.exit_code(),

@@ -46,6 +46,7 @@
 //! | [`database`] | the verbs of the terminal that read: where the database is, what there is |
 //! | [`migrate`] | the verbs of the terminal that change a database: to any target, and back |
 //! | [`revision`] | the verbs of the terminal that write and examine scripts |
+//! | [`install`] | the binary as a file, for an image that does not have it |
 //! | `pause` | how long until the next try, and when to stop trying |
 //! | [`graph`] | revisions, order, targets |
 //! | [`script`] | a file of SQL: header, sections, statements, checksum |
@@ -91,7 +92,8 @@
 //! - **No secret in a message.** What may hold one (URL, password, command) has a type whose
 //!   `Debug` and `Display` leave it out.
 //! - **Nothing of a run on stdout**, which belongs to the server. What somebody asked for goes
-//!   there, and nothing else: help, and the answers of [`database`] and [`revision`].
+//!   there, and nothing else: help, and the answers of [`database`], [`revision`] and
+//!   [`install`].
 //! - **The environment is read in `main` alone**; nobody sets a variable of this process.
 //! - **Unsafe code is in `sys` alone**, each call with its reason.
 
@@ -111,6 +113,7 @@ pub mod exec;
 pub mod database;
 pub mod migrate;
 pub mod revision;
+pub mod install;
 mod pause;
 
 // The core.

@@ -9,7 +9,7 @@ use prelaunch::{
     database,
     error::Error,
     exec::{Server, run_as},
-    files, migrate, report, revision, run,
+    files, install, migrate, report, revision, run,
     signals::Signals,
 };
 
@@ -35,6 +35,8 @@ fn main() -> ExitCode {
             Command::Database { .. } | Command::Revision { .. } => {
                 config::read_for_terminal(&variables, files::read_value)
             }
+            // A pod's variables may be for its other containers.
+            Command::Install { path } => return install::run(path),
         };
         let notes = config.as_ref().map_or_else(ConfigErrors::notes, |config| &config.notes);
         notes.iter().for_each(report::note);
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
                 migrate::run(&config, &change, &signals)
             }
             Command::Revision { verb } => revision::run(&config, &verb),
+            // It has ended above, before the variables were read.
+            Command::Install { .. } => Ok(ExitCode::SUCCESS),
         }
     });
     match ended {

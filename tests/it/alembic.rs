@@ -9,7 +9,7 @@ use std::{env, path::Path};
 use serde_json::Value;
 
 use crate::{
-    database::{Database, Engine, on_both},
+    database::{Database, on_both},
     postgres::Postgres,
     prelaunch::Prelaunch,
 };

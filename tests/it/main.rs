@@ -31,6 +31,8 @@
 //! - `docs` that what the documentation tells people to type works
 //! - `revision` what they write and examine; `lint` what they warn about
 //! - `pages` shell completions and manual pages
+//! - `install` the binary as a file, for an image that does not have it
+//! - `supply` what the binary is made of
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
@@ -83,6 +85,7 @@ mod gate;
 mod limits;
 mod misbehaving;
 mod log;
+mod install;
 mod migrate;
 mod orphans;
 mod outcome;
@@ -107,6 +110,7 @@ mod sqlite;
 mod sqlite_faults;
 mod terminal;
 mod tidy;
+mod supply;
 mod supervise;
 mod tls;
 mod wait;

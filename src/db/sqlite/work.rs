@@ -178,7 +178,7 @@ impl Locked {
         Ok(self.counted(mark).await? == 1)
     }
 
-    /// See [`super::super::Locked::replace`].
+    /// Puts another script in the place of the one with that checksum; false if there is none.
     pub(crate) async fn replace(&mut self, row: &LedgerRow, from: &str) -> Result<bool, WorkError> {
         let accept = bound(sql::accept_ledger(""))
             .bind(row.revision.clone())
@@ -194,7 +194,7 @@ impl Locked {
         Ok(self.counted(accept).await? == 1)
     }
 
-    /// See [`super::super::Locked::forget`].
+    /// Forgets the statements of a revision.
     pub(crate) async fn forget(&mut self, revision: &str) -> Result<(), WorkError> {
         let forget = sql::journal_forget("");
         self.bound(bound(forget).bind(revision.to_owned())).await

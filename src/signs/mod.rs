@@ -9,6 +9,7 @@
 //! - `http` the listener
 //! - `notify` systemd's protocol
 //! - `metrics` the figures of a run for Prometheus' text files
+//! - `otel` the run as a trace for OpenTelemetry, with the feature of that name
 //!
 //! It promises to be gone before the server starts, listener and all, so that the server can have
 //! the port; and never to end a run: what cannot be bound or written is a warning.
@@ -16,6 +17,8 @@
 mod http;
 mod metrics;
 mod notify;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod state;
 
 use std::{fs, io, path::Path, process, time::Duration};

@@ -181,6 +181,8 @@ impl<S: Subscriber> Layer<S> for Watcher {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut heard = Heard::default();
         event.record(&mut heard);
+        #[cfg(feature = "otel")]
+        super::otel::record(event);
         known().hear(heard);
         CHANGED.notify_one();
     }

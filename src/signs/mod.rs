@@ -60,7 +60,7 @@ impl<'a> Signs<'a> {
             }
         }
         if config.status_file.is_some() || config.notify_socket.is_some() {
-            let (file, socket) = (config.status_file.clone(), config.notify_socket.clone());
+            let (mut file, socket) = (config.status_file.clone(), config.notify_socket.clone());
             tasks.push(tokio::spawn(async move {
                 let mut said = None;
                 loop {
@@ -68,9 +68,8 @@ impl<'a> Signs<'a> {
                     // What has not changed needs no file; systemd must hear it again.
                     if said.as_ref() != Some(&state.said()) {
                         said = Some(state.said());
-                        if let Some(file) = &file {
-                            write(file, "STATUS_FILE", &state.json());
-                        }
+                        // One warning is enough; the end tries once more.
+                        file = file.filter(|file| write(file, "STATUS_FILE", &state.json()));
                     }
                     if let Some(socket) = &socket {
                         notify::working(socket, &state, BEAT);
@@ -107,14 +106,17 @@ impl Drop for Signs<'_> {
     }
 }
 
-/// Writes a file so that whoever reads it finds all of the old text or all of the new one.
-fn write(path: &Path, what: &'static str, text: &str) {
-    if let Err(error) = replaced(path, text) {
+/// Writes a file so that whoever reads it finds all of the old text or all of the new one; whether
+/// it could.
+fn write(path: &Path, what: &'static str, text: &str) -> bool {
+    let replaced = replaced(path, text);
+    if let Err(error) = &replaced {
         warn!(
             stage = %Stage::Configure, event = "no_sign", what, why = error.to_string(),
             "cannot write the file; goes on without"
         );
     }
+    replaced.is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a file for others, and no source of anything")]
@@ -122,8 +124,9 @@ fn replaced(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", process::id()));
     let beside = Path::new(&name);
-    fs::write(beside, text)?;
-    fs::rename(beside, path).inspect_err(|_| _ = fs::remove_file(beside))
+    let written = fs::write(beside, text).and_then(|()| fs::rename(beside, path));
+    // On a full disk there may be a part of it.
+    written.inspect_err(|_| _ = fs::remove_file(beside))
 }
 
 /// What a run has come to, for `/status` and the file.

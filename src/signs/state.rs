@@ -183,8 +183,11 @@ impl<S: Subscriber> Layer<S> for Watcher {
         event.record(&mut heard);
         #[cfg(feature = "otel")]
         super::otel::record(event);
-        known().hear(heard);
-        CHANGED.notify_one();
+        // That a sign cannot be shown is no news of the run: it would be told, and fail, and so on.
+        if heard.event.as_deref() != Some("no_sign") {
+            known().hear(heard);
+            CHANGED.notify_one();
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn serve(listener: TcpListener) {
 /// Reads a request and answers it. Who hangs up needs no answer.
 async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let mut request = Vec::new();
-    let mut is_head = false;
+    let mut bare = false;
     let path = loop {
         let mut part = [0; 1024];
         let count = stream.read(&mut part).await?;
@@ -62,7 +62,7 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         match parsed.parse(&request) {
             Ok(httparse::Status::Partial) => {}
             Ok(httparse::Status::Complete(_)) => {
-                is_head = parsed.method == Some("HEAD");
+                bare = parsed.method == Some("HEAD");
                 let is_read = matches!(parsed.method, Some("GET" | "HEAD"));
                 break if is_read { parsed.path.map(str::to_owned) } else { None };
             }
@@ -79,7 +79,7 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         None => ("400 Bad Request", "text/plain", "this is no GET\n".to_owned()),
     };
     // The length is that of the text which a GET would have had.
-    let shown = if is_head { "" } else { text.as_str() };
+    let shown = if bare { "" } else { text.as_str() };
     let answer = format!(
         "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
          connection: close\r\n\r\n{shown}",

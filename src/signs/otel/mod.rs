@@ -1,9 +1,9 @@
 //! A run as one trace for an OpenTelemetry collector: OTLP over HTTP, in its JSON. Only with the cargo
 //! feature `otel`.
 //!
-//! Like the other signs of life it is told what the log is told, and nothing else: [`record`] keeps the
+//! Like the other signs of life it is told what the log is told, and nothing else: `record` keeps the
 //! events, and [`end`] makes spans of them and sends them in one request. Nothing is sent while it
-//! works, so that a collector can hold up a start only once, and only for [`LONGEST`].
+//! works, so that a collector can hold up a start only once, and only for `LONGEST`.
 //!
 //! - `settings` the variables, which are OpenTelemetry's own
 //! - `spans` events into a tree of spans
@@ -92,13 +92,13 @@ pub fn end(failed: Option<&Error>) {
     };
     let tree = spans::spans(record.nanoseconds(Duration::ZERO), &record.events, &ended);
     let (trace, text) = json::request(&record.settings, &tree, &mut random);
-    let began = Instant::now();
+    let (what, began) = (record.settings.what, Instant::now());
     match send(record.settings, text) {
         Ok(()) => debug!(
             stage = %Stage::Configure, event = "traced", trace, spans = tree.len(),
             took = spoken(began.elapsed()), "has sent its trace"
         ),
-        Err(why) => unsent("OTEL_EXPORTER_OTLP_ENDPOINT", &why),
+        Err(why) => unsent(what, &why),
     }
 }
 

@@ -12,6 +12,8 @@ use url::Url;
 /// Where a trace goes, and what it says of itself.
 #[derive(Debug)]
 pub(super) struct Settings {
+    /// The variable that says where.
+    pub(super) what: &'static str,
     pub(super) url: String,
     pub(super) headers: Vec<(String, String)>,
     /// Resource attributes that were given, `service.name` among them.
@@ -45,7 +47,7 @@ pub(super) fn read<'a>(named: impl Fn(&str) -> Option<&'a str>) -> Result<Option
     let off = named("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
         || named("OTEL_TRACES_EXPORTER").is_some_and(|text| text == "none");
     let endpoint = first(["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]);
-    let (Some((what, text)), false) = (endpoint, off) else { return Ok(None) };
+    let (Some((named_by, text)), false) = (endpoint, off) else { return Ok(None) };
     let parent = match named("TRACEPARENT").map(|text| read_parent(text, named("TRACESTATE"))) {
         // Whoever called decided that nobody follows this one.
         Some(Caller::Unsampled) => return Ok(None),
@@ -57,8 +59,8 @@ pub(super) fn read<'a>(named: impl Fn(&str) -> Option<&'a str>) -> Result<Option
         let why = "`grpc` is not spoken; name an endpoint for HTTP, and `http/json`".to_owned();
         return Err(Fault { what, why });
     }
-    let url = read_url(text, what == "OTEL_EXPORTER_OTLP_ENDPOINT")
-        .map_err(|why| Fault { what, why: why.to_owned() })?;
+    let url = read_url(text, named_by == "OTEL_EXPORTER_OTLP_ENDPOINT")
+        .map_err(|why| Fault { what: named_by, why: why.to_owned() })?;
     let pairs = |given: Option<(&'static str, &str)>| match given {
         Some((what, text)) => read_pairs(text).ok_or_else(|| Fault {
             what,
@@ -74,8 +76,11 @@ pub(super) fn read<'a>(named: impl Fn(&str) -> Option<&'a str>) -> Result<Option
         resource.push(("service.name".to_owned(), name.to_owned()));
     }
     let timeout = first(["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]);
-    let timeout = timeout.and_then(|(_, text)| text.parse().ok()).map(Duration::from_millis);
-    Ok(Some(Settings { url, headers: pairs(first(headers))?, resource, parent, timeout }))
+    // Zero is no limit to some, and means ours.
+    let timeout = timeout.and_then(|(_, text)| text.parse().ok()).filter(|milli| *milli > 0);
+    let timeout = timeout.map(Duration::from_millis);
+    let headers = pairs(first(headers))?;
+    Ok(Some(Settings { what: named_by, url, headers, resource, parent, timeout }))
 }
 
 /// The address of a request. That for all kinds of signals is a directory.

@@ -2,7 +2,7 @@
 //! systemd's `NOTIFY_SOCKET`.
 //!
 //! Nothing tells them apart from the log: whatever they say was an event first. A layer of the log
-//! ([`state::Watcher`]) keeps what the events have said as one [`state::State`], whatever
+//! ([`state::Watcher`]) keeps what the events have said as one `State`, whatever
 //! `LOG_LEVEL` says, and everybody here reads that.
 //!
 //! - `state` what the events have said so far

@@ -28,6 +28,10 @@ fn main() -> ExitCode {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let log = config::log_settings(&variables);
     report::init(log);
+    #[cfg(feature = "otel")]
+    if matches!(command, Command::Run { .. }) {
+        prelaunch::signs::otel::begin(&variables);
+    }
 
     let ended = signals.map_err(Error::Setup).and_then(|signals| {
         let config = match &command {
@@ -66,6 +70,9 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) => {
+            // Nothing is said after the last words.
+            #[cfg(feature = "otel")]
+            prelaunch::signs::otel::end(Some(&error));
             report::failure(&error, log, &config::termination_log(&variables));
             ExitCode::from(error.exit_code())
         }

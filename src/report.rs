@@ -121,7 +121,7 @@ fn termination_message(stage: &str, code: u8, words: &str) -> String {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

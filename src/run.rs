@@ -42,6 +42,8 @@ pub fn run(
     });
     // A look-up of a name may block its thread for long, and must not hold us.
     runtime.shutdown_background();
+    #[cfg(feature = "otel")]
+    crate::signs::otel::end(ready.as_ref().err());
     ready?;
     match (server, signals.noticed()) {
         (Some(server), _) => exec::exec(server, config, signals).map_err(Error::Exec),

@@ -53,6 +53,7 @@
 //! - `children` hooks and delegated commands: what they are given, and how they end
 //! - `run_as` becoming another user
 //! - `signs` what those are told who watch from outside
+//! - `otel` what a collector of OpenTelemetry is sent, with the feature of that name
 //! - `signals` that a signal ends every kind of wait, and what is left then
 #![allow(
     clippy::expect_used,
@@ -87,6 +88,8 @@ mod misbehaving;
 mod log;
 mod install;
 mod migrate;
+#[cfg(feature = "otel")]
+mod otel;
 mod orphans;
 mod outcome;
 mod pages;

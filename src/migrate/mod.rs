@@ -43,7 +43,7 @@ use crate::{
     files::Chain,
     graph::{Way, target::Target},
     lock::{self, Turn},
-    plan::{self, Next},
+    plan::{self, Next, Refusal},
     signals::Signals,
     stage::Stage,
 };
@@ -81,6 +81,10 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate) -> Result<(), Error> {
     let course = Course::plot(&chain, &observed, &kept, target).map_err(Error::Migrate)?;
     if asked.plan || asked.sql {
         let text = if asked.sql {
+            // What of it has run is in the journal, which a script cannot go on from.
+            if let Some(half @ Refusal::HalfReverted { .. }) = plan::wrong(&chain, &observed) {
+                return Err(Error::Migrate(MigrateError::Refused(half)));
+            }
             let schema = database.schema();
             offline::script(&course, &chain, &schema, reading.config).map_err(Error::Migrate)?
         } else {

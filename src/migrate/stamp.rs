@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     files::Chain,
     graph::{Graph, RouteError, Way, revision::RevisionId, target::Target},
-    plan::Next,
+    plan::{Next, Refusal},
     script::Direction,
     stage::Stage,
 };
@@ -95,6 +95,18 @@ impl Stamp {
                 gone = steps.iter().map(ToString::to_string).collect();
                 after.retain(|id| !gone.contains(id));
             }
+        }
+        // What is half gone and said to be there is whole again, and forgets how far it had gone.
+        let half =
+            observed.ledger.iter().filter(|row| row.reverting && after.contains(&row.revision));
+        for row in half {
+            let script = chain.scripts.get(row.revision.as_str());
+            let id = script.map(|script| script.revision.id.clone()).ok_or_else(|| {
+                let revisions = vec![row.revision.clone()];
+                MigrateError::Refused(Refusal::HalfReverted { revisions })
+            })?;
+            gone.push(row.revision.clone());
+            come.extend(rows(chain, &[id]));
         }
         let at = course.route.to.iter().map(ToString::to_string).collect();
         let heads = heads_text(&course.graph, &after);

@@ -424,6 +424,70 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         start.clone().env("AUTO_MIGRATION", "check").run().assert_status(17);
     }
 
+    /// Whoever puts right by hand what stopped part-way says so with a stamp, and nothing of what the
+    /// journal had is taken for done afterwards.
+    fn a_stamp_ends_what_stopped_part_way(database: &dyn Database) {
+        let start = Prelaunch::on(database).script("a01.sql", "
+            -- a01
+            -- revision: a01
+            -- transaction: false
+            -- migrate:up
+            create table a01 (n integer);
+            create table a02 as select n from a03;
+            -- migrate:down
+            drop table a01;
+            drop table a02;
+        ");
+        let back = ["--revision", "base", "--allow-downgrade", "--yes"];
+        let stamp = |target: &str| {
+            start.clone().args(&["database", "stamp", target]).run().assert_status(0);
+        };
+        migrate(&start, &[]).assert_status(15);
+        database.query("create table a02 (n integer)");
+        stamp("a01");
+        assert_eq!(database.recorded("select revision from prelaunch_journal"), [""; 0]);
+        migrate(&start, &back).assert_status(0);
+        assert_eq!(shape(database), "");
+
+        // The way back stops, too; first it is put right to what was before it.
+        database.query("create table a01 (n integer)");
+        stamp("a01");
+        migrate(&start, &back).assert_status(15);
+        database.query("create table a01 (n integer)");
+        database.query("create table a02 (n integer)");
+        stamp("a01");
+        assert_eq!(database.recorded("select origin from prelaunch_ledger"), ["stamp"]);
+        start.clone().env("AUTO_MIGRATION", "check").run().assert_status(0);
+        migrate(&start, &back).assert_status(0);
+        assert_eq!(shape(database), "");
+
+        // And then to what is behind it.
+        database.query("create table a01 (n integer)");
+        stamp("a01");
+        migrate(&start, &back).assert_status(15);
+        stamp("base");
+        assert_eq!(database.ledger(), [""; 0]);
+        database.query("create table a03 (n integer)");
+        migrate(&start, &[]).assert_status(0);
+    }
+
+    /// A line of the journal that its revision has outlived, however it came there.
+    fn a_leftover_of_the_journal_does_not_stop_a_way_back(database: &dyn Database) {
+        let start = Prelaunch::on(database).script("a01.sql", "
+            -- a01
+            -- revision: a01
+            -- transaction: false
+            -- migrate:up
+            create table a01 (n integer);
+            -- migrate:down
+            drop table a01;
+        ");
+        migrate(&start, &[]).assert_status(0);
+        database.query("insert into prelaunch_journal (revision, statement, checksum) values ('a01', 1, 'x')");
+        migrate(&start, &["--revision", "base", "--allow-downgrade", "--yes"]).assert_status(0);
+        assert_eq!(shape(database), "");
+    }
+
     fn a_way_back_that_fails_leaves_its_revision_whole(database: &dyn Database) {
         let start = Prelaunch::on(database).script("a01.sql", "
             -- a01

@@ -26,7 +26,7 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `terminal` what the verbs of the terminal answer
-//! - `migrate` how they change a database
+//! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `docs` that what the documentation tells people to type works
 //! - `revision` what they write and examine; `lint` what they warn about
 //! - `pages` shell completions and manual pages
@@ -82,6 +82,7 @@ mod limits;
 mod misbehaving;
 mod log;
 mod migrate;
+mod piped;
 mod orphans;
 mod outcome;
 mod pages;

@@ -604,7 +604,7 @@ const C01: &str = "
     drop index c01_users;
 ";
 
-fn migrate(start: &Prelaunch, arguments: &[&str]) -> Outcome {
+pub(crate) fn migrate(start: &Prelaunch, arguments: &[&str]) -> Outcome {
     start.clone().args(&[&["database", "migrate"], arguments].concat()).run()
 }
 
@@ -619,7 +619,7 @@ fn at_head(database: &dyn Database) -> Prelaunch {
 }
 
 /// Another empty database of the same engine.
-fn another(database: &dyn Database) -> Box<dyn Database> {
+pub(crate) fn another(database: &dyn Database) -> Box<dyn Database> {
     match database.engine() {
         Engine::Sqlite => Box::new(Sqlite::create()),
         Engine::Postgres => Box::new(Postgres::create()),
@@ -627,7 +627,7 @@ fn another(database: &dyn Database) -> Box<dyn Database> {
 }
 
 /// The ledger and the history, less when, by whom, and how long.
-fn remembered(database: &dyn Database) -> String {
+pub(crate) fn remembered(database: &dyn Database) -> String {
     database.query(
         "select revision, parents, depends_on, tag, title, checksum, up, down, origin, tool \
          from prelaunch_ledger order by revision",
@@ -635,7 +635,7 @@ fn remembered(database: &dyn Database) -> String {
 }
 
 /// Runs a script with `psql` or `sqlite3`, as it stands and with no flag that it does not set itself.
-fn pipe(database: &dyn Database, script: &str) -> Result<(), String> {
+pub(crate) fn pipe(database: &dyn Database, script: &str) -> Result<(), String> {
     let mut command = match database.engine() {
         Engine::Sqlite => {
             let mut command = Command::new("sqlite3");

@@ -70,7 +70,9 @@ impl Locked {
         if !self.facts.tables.complete() {
             let create = sql::create_on_postgres(&self.facts.prefix());
             let untimed = untimed(self.facts.version);
-            self.execute(&format!("{untimed}set local lock_timeout = 0; {create}")).await?;
+            // As `begin` says it, in the transaction that a request of several statements is.
+            let kind = "set transaction isolation level read committed read write";
+            self.execute(&format!("{kind}; {untimed}set local lock_timeout = 0; {create}")).await?;
             let Self { address, key, terms, keeper, worker, .. } = self;
             self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
         }

@@ -34,7 +34,7 @@ use tracing::info;
 use self::course::Course;
 pub use self::error::MigrateError;
 use crate::{
-    apply::{self, Patience},
+    apply::{self, ApplyError, Patience},
     cli::{Change, Migrate},
     config::Config,
     database::{pages::Paint, reading::Reading, write},
@@ -176,7 +176,11 @@ async fn under_the_lock(
     }
     course.tell();
     let work = course.work(chain).map_err(Error::Migrate)?;
-    apply::apply(locked, &work, Patience::of(config)).await.map_err(Error::Apply)?;
+    let applied = apply::apply(locked, &work, Patience::of(config)).await;
+    applied.map_err(|error| match error {
+        ApplyError::Overtaken { .. } => Error::Migrate(MigrateError::Moved),
+        other => Error::Apply(other),
+    })?;
     let observed = locked.look().await.map_err(Error::Locked)?;
     let reached = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;
     // A step that is counted from where the database is leads on from there again.

@@ -40,7 +40,8 @@ pub(super) async fn stamp(
             Stamp::moved(&chain, observed, &kept, target)
         }
     };
-    if stamp(&observed).map_err(Error::Migrate)?.is_nothing() {
+    let seen = stamp(&observed).map_err(Error::Migrate)?;
+    if seen.is_nothing() {
         info!(stage = %Stage::Plan, event = "unneeded", "the ledger says so already; nothing to do");
         database.close().await;
         return Ok(());
@@ -49,6 +50,10 @@ pub(super) async fn stamp(
     let stamped = async {
         let observed = locked.look().await.map_err(Error::Locked)?;
         let stamp = stamp(&observed).map_err(Error::Migrate)?;
+        // Counted from where the database was, and that has another meaning now.
+        if stamp.at != seen.at {
+            return Err(Error::Migrate(MigrateError::Moved));
+        }
         locked.create_tables().await.map_err(Error::Locked)?;
         let at = stamp.at.clone();
         let (correction, entry) = stamp.into_correction();

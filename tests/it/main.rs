@@ -27,6 +27,7 @@
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
+//! - `back` that a way back holds when something comes between
 //! - `docs` that what the documentation tells people to type works
 //! - `revision` what they write and examine; `lint` what they warn about
 //! - `pages` shell completions and manual pages
@@ -62,6 +63,7 @@
     reason = "tests are the world around the program: its environment, files and clock"
 )]
 
+mod back;
 mod bed;
 mod boot;
 mod busy;

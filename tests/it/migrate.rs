@@ -87,6 +87,8 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
 ",
             rebuilt("suggestions"), rebuilt("users"), rebuilt("datasets"), rebuilt("responses"),
         ));
+        migrate(&start, &["--revision", "1.7", "--yes"]).assert_status(16)
+            .assert_last_words(&refused.last_words());
         let allowed = migrate(&start, &["--revision", "1.7", "--allow-downgrade"]);
         allowed.assert_status(16).assert_stdout(&refused.stdout()).assert_last_words(
             "prelaunch: exit 16 in plan: reverting 9 revisions has to be confirmed, and there is no terminal to ask at; add --yes",

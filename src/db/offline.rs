@@ -92,6 +92,7 @@ impl OfflineScript {
         if engine == Engine::Postgres {
             // Of what is there already nobody needs to hear.
             script.statement("set local client_min_messages = warning");
+            script.in_schema(schema);
         }
         // As it stands in the code it is indented.
         script.statement(&tables.replace("\n         ", "\n"));
@@ -267,6 +268,26 @@ impl OfflineScript {
             Engine::Postgres => plain,
             Engine::Sqlite => plain.replace('\r', "'||char(13)||'"),
         }
+    }
+
+    /// Ends the script where what it creates would not be beside the ledger.
+    fn in_schema(&mut self, schema: &str) {
+        if schema.is_empty() {
+            return;
+        }
+        let (name, words) = (
+            self.text(schema),
+            self.text(&format!(
+                "this script is for the schema `{schema}`; let search_path lead there"
+            )),
+        );
+        let body = format!(
+            "begin if current_schema() is distinct from {name} then \
+               raise exception using message = {words}; \
+             end if; end"
+        );
+        let body = self.text(&body);
+        self.statement(&format!("do {body}"));
     }
 
     fn expected_on_postgres(&self, expected: &BTreeSet<String>) -> String {

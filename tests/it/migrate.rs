@@ -638,15 +638,20 @@ pub(crate) fn remembered(database: &dyn Database) -> String {
 
 /// Runs a script with `psql` or `sqlite3`, as it stands and with no flag that it does not set itself.
 pub(crate) fn pipe(database: &dyn Database, script: &str) -> Result<(), String> {
+    pipe_to(database, &database.url(), script)
+}
+
+/// The same with another URL of the database.
+pub(crate) fn pipe_to(database: &dyn Database, url: &str, script: &str) -> Result<(), String> {
     let mut command = match database.engine() {
         Engine::Sqlite => {
             let mut command = Command::new("sqlite3");
-            command.arg(database.url().strip_prefix("sqlite:").unwrap());
+            command.arg(url.strip_prefix("sqlite:").unwrap());
             command
         }
         Engine::Postgres => {
             let mut command = Command::new("psql");
-            command.args(["-X", "-q", &database.url()]);
+            command.args(["-X", "-q", url]);
             command
         }
     };

@@ -3,7 +3,7 @@
 
 use crate::{
     database::{Database, Engine, eventually, on_both},
-    migrate::{another, migrate, pipe, remembered},
+    migrate::{another, migrate, pipe, pipe_to, remembered},
     postgres::Postgres,
     prelaunch::Prelaunch,
     shape::shape,
@@ -224,4 +224,30 @@ fn a_step_that_another_has_taken_ends_a_script() {
     });
     assert_eq!(database.tables().iter().filter(|name| *name == "a01").count(), 1);
     assert_eq!(database.history(), ["upgrade a01"]);
+}
+
+/// What a script creates is where its ledger is, or nowhere.
+#[test]
+fn a_script_for_another_schema_ends_before_it_begins() {
+    let database = Postgres::create();
+    database.query("create schema \"The'App\"");
+    let elsewhere = format!("{}?options=-c%20search_path%3D%22The%27App%22", database.url());
+    let start = Prelaunch::on(&database).env("DATABASE_URL", &elsewhere).revision(
+        "a01",
+        "",
+        "create table a01 (n integer);",
+    );
+    let script = migrate(&start, &["--sql"]);
+    script.assert_status(0);
+    let words = pipe(&database, &script.raw_stdout).unwrap_err();
+    assert!(
+        words.contains("this script is for the schema `The'App`; let search_path lead there"),
+        "{words}"
+    );
+    assert_eq!(
+        database.query("select count(*) from pg_tables where schemaname !~ '^(pg_|inf)'"),
+        "0"
+    );
+    pipe_to(&database, &elsewhere, &script.raw_stdout).unwrap();
+    start.args(&["database", "check"]).run().assert_status(0);
 }

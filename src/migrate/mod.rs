@@ -177,9 +177,9 @@ async fn under_the_lock(
     course.tell();
     let work = course.work(chain).map_err(Error::Migrate)?;
     let applied = apply::apply(locked, &work, Patience::of(config)).await;
-    applied.map_err(|error| match error {
-        ApplyError::Overtaken { .. } => Error::Migrate(MigrateError::Moved),
-        other => Error::Apply(other),
+    applied.map_err(|error| {
+        let overtaken = matches!(error, ApplyError::Overtaken { .. });
+        if overtaken { Error::Migrate(MigrateError::Moved) } else { Error::Apply(error) }
     })?;
     let observed = locked.look().await.map_err(Error::Locked)?;
     let reached = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;

@@ -1,7 +1,9 @@
 //! Ways back that something comes between: another who is past the lock, a COMMIT without an answer,
-//! a ledger that has moved since the question.
+//! a ledger that has moved since the question, a SIGKILL.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::sys::signal::Signal;
 
 use crate::{
     database::{Database, Engine, on_both},
@@ -11,6 +13,7 @@ use crate::{
     prelaunch::Prelaunch,
     proxy::{Fate, Proxy},
     running::Running,
+    shape::shape,
 };
 
 /// Everything that down sections here do, in the order in which it was done.
@@ -62,6 +65,82 @@ on_both! {
             "prelaunch: exit 16 in plan: somebody else changed the ledger meanwhile; look again, and repeat the command",
         );
         assert_eq!(database.ledger(), ["a000", "b000", "c000", "d000"]);
+    }
+}
+
+on_both! {
+    /// Wherever it is killed, each revision is there or gone, and the ledger says which.
+    fn a_way_back_that_is_killed_is_ended_by_the_same_command(database: &dyn Database) {
+        let start = Prelaunch::on(database).migrations_from("demo");
+        migrate(&start, &[]).assert_status(0);
+        let head = shape(database);
+        let base = ["--revision", "base", "--allow-downgrade", "--yes"];
+        for nth in 1..=12 {
+            let running = start.clone().args(&[&["database", "migrate"], &base[..]].concat()).spawn();
+            running.wait_for_nth("reverts a revision", nth);
+            running.signal(Signal::SIGKILL);
+            // It may have come to its end before.
+            drop(running.wait());
+            migrate(&start, &base).assert_status(0);
+            assert_eq!((shape(database).as_str(), database.ledger().len()), ("", 0), "{nth}");
+            let downgrades = database.history().iter().filter(|line| line.starts_with("downgrade")).count();
+            assert_eq!(downgrades, 12 * nth, "{nth}");
+            migrate(&start, &[]).assert_status(0);
+            assert_eq!(shape(database), head, "{nth}");
+        }
+    }
+}
+
+/// At each of its statements, with what the last words say to do about it.
+#[test]
+fn a_revision_that_is_killed_half_way_back_is_ended_as_the_words_say() {
+    for statement in 1..=3 {
+        for idempotent in [true, false] {
+            let database = Postgres::create();
+            database.query("create table effects (what text)");
+            let mut down =
+                ["1", "2", "3"].map(|n| format!("insert into effects values ('{n}');\n"));
+            down[statement - 1] = format!("{}\n", Gate::STATEMENT);
+            let header = if idempotent { "-- idempotent: true\n" } else { "" };
+            let newer = Prelaunch::on(&database).revision("a000", "", "select 1;").script(
+                "b000.sql",
+                &format!(
+                    "-- b\n-- revision: b000\n-- revises: a000\n-- transaction: false\n{header}\
+                     -- migrate:up\nselect 1;\n-- migrate:down\n{}",
+                    down.concat()
+                ),
+            );
+            // The image that goes on has no such script.
+            let older = Prelaunch::on(&database).revision("a000", "", "select 1;");
+            migrate(&newer, &[]).assert_status(0);
+            let gate = Gate::shut(&database);
+            let running = back(&newer);
+            gate.stops(&database, &running);
+            running.signal(Signal::SIGKILL);
+            drop(running.wait());
+            gate.open();
+            older
+                .clone()
+                .env("AUTO_MIGRATION", "true")
+                .run()
+                .assert_status(16)
+                .assert_said("revision `b000` is half reverted");
+            if !idempotent {
+                let stopped = migrate(&older, &BACK);
+                stopped.assert_status(15).assert_said(&format!(
+                    "if it has run, set `done_at` in the row ('b000', {statement}) of `prelaunch_journal`"
+                ));
+                database.query(&format!(
+                    "update prelaunch_journal set done_at = now() where statement = {statement}"
+                ));
+            }
+            migrate(&older, &BACK).assert_status(0);
+            let expected = ["1", "2", "3"].into_iter().filter(|n| *n != statement.to_string());
+            assert_eq!(database.query(EFFECTS), expected.collect::<Vec<_>>().join("\n"));
+            assert_eq!(database.ledger(), ["a000"]);
+            assert_eq!(database.history()[2..], ["downgrade b000"]);
+            assert_eq!(database.recorded("select revision from prelaunch_journal"), [""; 0]);
+        }
     }
 }
 

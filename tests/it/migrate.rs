@@ -419,6 +419,8 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         }
         migrate(&start, &[]).assert_status(16)
             .assert_last_words(&format!("prelaunch: exit 16 in plan: {half}"));
+        let listed = start.clone().args(&["database", "revisions"]).run();
+        assert!(listed.raw_stdout.contains(", half reverted\n"), "{}", listed.transcript());
         database.query("create table a03 (n integer)");
         migrate(&start, &["--revision", "base", "--allow-downgrade", "--yes"]).assert_status(0);
         assert_eq!((database.ledger(), database.history()), (vec![], vec!["upgrade a01".into(), "downgrade a01".into()]));

@@ -144,6 +144,19 @@ fn a_revision_that_is_killed_half_way_back_is_ended_as_the_words_say() {
     }
 }
 
+/// As on the way up, the next one finds a session as if it were the first.
+#[test]
+fn what_a_way_back_sets_is_not_set_for_the_next() {
+    let database = Postgres::create();
+    let start = applied(&database, "-- transaction: false").script(
+        "c000.sql",
+        "-- c\n-- revision: c000\n-- revises: b000\n-- transaction: false\n-- migrate:up\n\
+         select 1;\n-- migrate:down\nset search_path = pg_catalog;\n",
+    );
+    migrate(&start, &BACK).assert_status(0);
+    assert_eq!(database.query(EFFECTS), "b");
+}
+
 /// By the time all statements have run, another has written down that it is gone.
 #[test]
 fn what_another_has_recorded_is_not_recorded_twice() {

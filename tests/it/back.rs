@@ -9,10 +9,10 @@ use crate::{
     database::{Database, Engine, on_both},
     gate::Gate,
     migrate::migrate,
+    outcome::Outcome,
     postgres::Postgres,
     prelaunch::Prelaunch,
     proxy::{Fate, Proxy},
-    running::Running,
     shape::shape,
 };
 
@@ -26,8 +26,7 @@ on_both! {
     fn nothing_is_reverted_below_what_came_since_the_plan(database: &dyn Database) {
         for header in ["", "-- transaction: false"] {
             let start = applied(database, header);
-            let outcome = beside(database, &start,
-                "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
+            let outcome = beside(database, &back(&start), "reverts a revision", "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
                  values ('d000', 'c000', 'd', 'upgrade', 'another', 'another')");
             outcome.assert_status(16).assert_last_words(
                 "prelaunch: exit 16 in plan: somebody else changed the ledger meanwhile; look again, and repeat the command",
@@ -43,9 +42,22 @@ on_both! {
         for header in ["", "-- transaction: false"] {
             let start = applied(database, header);
             let gone = "delete from prelaunch_ledger where revision = 'c000'";
-            beside(database, &start, gone).assert_status(16);
+            beside(database, &back(&start), "reverts a revision", gone).assert_status(16);
             assert_eq!(database.query(EFFECTS), "", "{header}");
             assert_eq!(database.history().last().map(String::as_str), Some("upgrade c000"));
+        }
+    }
+
+    /// Also where it takes away nothing that the other needs: it would say what nobody has looked at.
+    fn a_stamp_is_for_the_ledger_that_it_saw(database: &dyn Database) {
+        for target in ["a000", "e000"] {
+            let start = applied(database, "").revision("e000", "c000", "select 1;");
+            let stamp = start.args(&["database", "stamp", target]);
+            beside(database, &stamp, "has the lock",
+                "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
+                 values ('d000', 'c000', 'd', 'upgrade', 'another', 'another')")
+            .assert_status(16);
+            assert_eq!(database.ledger(), ["a000", "b000", "c000", "d000"], "{target}");
         }
     }
 
@@ -114,7 +126,7 @@ fn a_revision_that_is_killed_half_way_back_is_ended_as_the_words_say() {
             let older = Prelaunch::on(&database).revision("a000", "", "select 1;");
             migrate(&newer, &[]).assert_status(0);
             let gate = Gate::shut(&database);
-            let running = back(&newer);
+            let running = back(&newer).spawn();
             gate.stops(&database, &running);
             running.signal(Signal::SIGKILL);
             drop(running.wait());
@@ -170,7 +182,7 @@ fn what_another_has_recorded_is_not_recorded_twice() {
         ),
     );
     let gate = Gate::shut(&database);
-    let running = back(&start);
+    let running = back(&start).spawn();
     gate.stops(&database, &running);
     database.query("delete from prelaunch_ledger where revision = 'c000'");
     gate.open();
@@ -236,19 +248,19 @@ fn applied(database: &dyn Database, header: &str) -> Prelaunch {
     start
 }
 
-fn back(start: &Prelaunch) -> Running {
-    start.clone().args(&[&["database", "migrate"], &BACK[..]].concat()).spawn()
+fn back(start: &Prelaunch) -> Prelaunch {
+    start.clone().args(&[&["database", "migrate"], &BACK[..]].concat())
 }
 
-/// The way back, with a change by another right before its first.
-fn beside(database: &dyn Database, start: &Prelaunch, change: &str) -> crate::outcome::Outcome {
+/// A command, with a change by another right before its first, once it has said these words.
+fn beside(database: &dyn Database, command: &Prelaunch, words: &str, change: &str) -> Outcome {
     let mut other = database.session();
     other.execute(match database.engine() {
         Engine::Postgres => "begin; lock table prelaunch_ledger in share row exclusive mode",
         Engine::Sqlite => "begin immediate",
     });
-    let running = back(start);
-    running.wait_for("reverts a revision");
+    let running = command.spawn();
+    running.wait_for(words);
     other.execute(change);
     other.execute("commit");
     running.wait()

@@ -355,6 +355,26 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         assert_eq!(database.history(), ["upgrade a01", "accept a01", "upgrade a02"]);
     }
 
+    fn what_is_accepted_is_what_was_compared(database: &dyn Database) {
+        let start = Prelaunch::on(database).revision("a01", "", "create table a01 (n integer);");
+        migrate(&start, &[]).assert_status(0);
+        let changed = start.revision("a01", "", "create table a01 (n integer not null);");
+        let mut other = database.session();
+        other.execute(match database.engine() {
+            Engine::Postgres => "begin; lock table prelaunch_ledger in share row exclusive mode",
+            Engine::Sqlite => "begin immediate",
+        });
+        let running = changed.args(&["database", "accept", "a01"]).spawn();
+        running.wait_for("has the lock");
+        other.execute("update prelaunch_ledger set checksum = 'another'");
+        other.execute("commit");
+        running.wait().assert_status(16).assert_last_words(
+            "prelaunch: exit 16 in plan: somebody else changed the ledger meanwhile; look again, and repeat the command",
+        );
+        assert_eq!(database.query("select checksum from prelaunch_ledger"), "another");
+        assert_eq!(database.history(), ["upgrade a01"]);
+    }
+
     fn a_stamp_says_where_the_schema_is_and_runs_nothing(database: &dyn Database) {
         let start = Prelaunch::on(database).migrations_from("demo");
         let stamp = |arguments: &[&str]| {

@@ -70,9 +70,12 @@ impl Locked {
         if !self.facts.tables.complete() {
             let create = sql::create_on_postgres(&self.facts.prefix());
             let untimed = untimed(self.facts.version);
-            // As `begin` says it, in the transaction that a request of several statements is.
-            let kind = "set transaction isolation level read committed read write";
-            self.execute(&format!("{kind}; {untimed}set local lock_timeout = 0; {create}")).await?;
+            let begin = "begin isolation level read committed read write";
+            let request = format!("{begin}; {untimed}set local lock_timeout = 0; {create}; commit");
+            if let Err(error) = self.execute(&request).await {
+                self.rollback().await;
+                return Err(error);
+            }
             let Self { address, key, terms, keeper, worker, .. } = self;
             self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
         }

@@ -151,7 +151,8 @@ pub enum Change {
     Migrate(Migrate),
     /// Say where the schema is, without running any script.
     ///
-    /// The ledger has the revisions up to the target afterwards, and none that follows it.
+    /// The ledger has the revisions up to the target afterwards, and none that follows it. A revision
+    /// that had stopped part-way is whole, or gone.
     Stamp {
         /// As for `migrate`.
         #[arg(value_name = "TARGET", allow_hyphen_values = true, value_parser = Target::parse)]

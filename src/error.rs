@@ -110,7 +110,7 @@ pub enum Error {
     #[error(transparent)]
     Refused(Refusal),
     /// A look under the lock failed.
-    #[error("cannot read the ledger under the lock")]
+    #[error("the ledger cannot be used under the lock")]
     Locked(#[source] WorkError),
     /// A revision was not applied.
     #[error(transparent)]

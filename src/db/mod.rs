@@ -355,8 +355,12 @@ impl Locked {
         expected: &BTreeSet<String>,
     ) -> Result<bool, WorkError> {
         each!(Self, self, locked => locked.begin_own().await)?;
-        let marked = each!(Self, self, locked => locked.mark(revision).await)?;
-        if marked && self.recorded().await? == *expected {
+        // What the journal has of a revision that is whole is a leftover of its way up.
+        let begins = each!(Self, self, locked => locked.mark(revision).await)?;
+        if begins {
+            each!(Self, self, locked => locked.forget(revision).await)?;
+        }
+        if self.recorded().await? == *expected {
             self.commit().await?;
             return Ok(true);
         }
@@ -415,6 +419,8 @@ impl Locked {
                         Err(error) if error.is_duplicate() => return Ok(false),
                         fenced => fenced?,
                     }
+                    // It may have been stopped part-way, and ended by hand.
+                    each!(Self, self, locked => locked.forget(&row.revision).await)?;
                 }
                 let mut now = expected.clone();
                 now.extend(come.iter().map(|row| row.revision.clone()));

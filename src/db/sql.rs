@@ -179,9 +179,12 @@ pub(super) fn delete_ledger(prefix: &str) -> String {
     format!("delete from {prefix}{LEDGER} where revision = $1")
 }
 
-/// Notes that a revision is going, statement by statement; false if it has gone.
+/// Notes that a revision which is whole begins to go, statement by statement.
 pub(super) fn mark_ledger(prefix: &str) -> String {
-    format!("update {prefix}{LEDGER} set origin = 'reverting' where revision = $1")
+    format!(
+        "update {prefix}{LEDGER} set origin = 'reverting' \
+         where revision = $1 and origin <> 'reverting'"
+    )
 }
 
 /// Puts another script of the same revision in the place of the one that was run.

@@ -34,7 +34,7 @@ use tracing::info;
 use self::course::Course;
 pub use self::error::MigrateError;
 use crate::{
-    apply::{self, Patience},
+    apply::{self, ApplyError, Patience},
     cli::{Change, Migrate},
     config::Config,
     database::{pages::Paint, reading::Reading, write},
@@ -43,7 +43,7 @@ use crate::{
     files::Chain,
     graph::{Way, target::Target},
     lock::{self, Turn},
-    plan::{self, Next},
+    plan::{self, Next, Refusal},
     signals::Signals,
     stage::Stage,
 };
@@ -81,6 +81,10 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate) -> Result<(), Error> {
     let course = Course::plot(&chain, &observed, &kept, target).map_err(Error::Migrate)?;
     if asked.plan || asked.sql {
         let text = if asked.sql {
+            // What of it has run is in the journal, which a script cannot go on from.
+            if let Some(half @ Refusal::HalfReverted { .. }) = plan::wrong(&chain, &observed) {
+                return Err(Error::Migrate(MigrateError::Refused(half)));
+            }
             let schema = database.schema();
             offline::script(&course, &chain, &schema, reading.config).map_err(Error::Migrate)?
         } else {
@@ -181,7 +185,11 @@ async fn under_the_lock(
     }
     course.tell();
     let work = course.work(chain).map_err(Error::Migrate)?;
-    apply::apply(locked, &work, Patience::of(config)).await.map_err(Error::Apply)?;
+    let applied = apply::apply(locked, &work, Patience::of(config)).await;
+    applied.map_err(|error| {
+        let overtaken = matches!(error, ApplyError::Overtaken { .. });
+        if overtaken { Error::Migrate(MigrateError::Moved) } else { Error::Apply(error) }
+    })?;
     let observed = locked.look().await.map_err(Error::Locked)?;
     let reached = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;
     // A step that is counted from where the database is leads on from there again.

@@ -103,7 +103,7 @@ pub(super) fn script(
         text.add(&Part {
             change,
             notes,
-            statements: statements.iter().map(|statement| statement.text.as_str()).collect(),
+            statements: statements.iter().map(|statement| statement.piped(chain.engine)).collect(),
             transactional: script.settings.transactional,
             lock_timeout: script.settings.lock_timeout.unwrap_or(config.ddl_lock_timeout),
             heads: course::heads_text(&course.graph, &recorded),

@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     files::Chain,
     graph::{Graph, RouteError, Way, revision::RevisionId, target::Target},
-    plan::Next,
+    plan::{Next, Refusal},
     script::Direction,
     stage::Stage,
 };
@@ -40,7 +40,8 @@ pub(super) async fn stamp(
             Stamp::moved(&chain, observed, &kept, target)
         }
     };
-    if stamp(&observed).map_err(Error::Migrate)?.is_nothing() {
+    let seen = stamp(&observed).map_err(Error::Migrate)?;
+    if seen.is_nothing() {
         info!(stage = %Stage::Plan, event = "unneeded", "the ledger says so already; nothing to do");
         database.close().await;
         return Ok(());
@@ -49,6 +50,10 @@ pub(super) async fn stamp(
     let stamped = async {
         let observed = locked.look().await.map_err(Error::Locked)?;
         let stamp = stamp(&observed).map_err(Error::Migrate)?;
+        // Counted from where the database was, and that has another meaning now.
+        if stamp.at != seen.at {
+            return Err(Error::Migrate(MigrateError::Moved));
+        }
         locked.create_tables().await.map_err(Error::Locked)?;
         let at = stamp.at.clone();
         let (correction, entry) = stamp.into_correction();
@@ -95,6 +100,18 @@ impl Stamp {
                 gone = steps.iter().map(ToString::to_string).collect();
                 after.retain(|id| !gone.contains(id));
             }
+        }
+        // What is half gone and said to be there is whole again, and forgets how far it had gone.
+        let half =
+            observed.ledger.iter().filter(|row| row.reverting && after.contains(&row.revision));
+        for row in half {
+            let script = chain.scripts.get(row.revision.as_str());
+            let id = script.map(|script| script.revision.id.clone()).ok_or_else(|| {
+                let revisions = vec![row.revision.clone()];
+                MigrateError::Refused(Refusal::HalfReverted { revisions })
+            })?;
+            gone.push(row.revision.clone());
+            come.extend(rows(chain, &[id]));
         }
         let at = course.route.to.iter().map(ToString::to_string).collect();
         let heads = heads_text(&course.graph, &after);

@@ -9,7 +9,7 @@
 //! the `END` of a `CASE` never does. This is `sqlite3_complete`'s rule, and the grammar of
 //! PostgreSQL, which keeps `END` as a statement out of such bodies, allows it too.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     fault::ScriptFaultKind,
@@ -60,6 +60,33 @@ impl Statement {
     pub fn position(&self, offset_chars: usize) -> (usize, usize) {
         let before = self.text.chars().take(offset_chars.saturating_sub(1));
         before.fold((self.line, self.column), after)
+    }
+
+    /// Its text for the program of the engine, which must make nothing else of it: psql takes a
+    /// name or a quote right behind a colon (`list[1:n]`) for a variable, but none behind a blank.
+    #[must_use]
+    pub fn piped(&self, engine: Engine) -> Cow<'_, str> {
+        let mut text = String::new();
+        let mut at = 0;
+        for pair in self.tokens.windows(2) {
+            let [colon, name] = pair else { continue };
+            // Of the two colons of a cast psql takes neither.
+            if engine == Engine::Postgres
+                && self.slice(colon) == ":"
+                && colon.end == name.start
+                && matches!(name.kind, Kind::Word | Kind::Quoted | Kind::Text)
+                && !self.text[..colon.start].ends_with(':')
+            {
+                text.push_str(&self.text[at..colon.end]);
+                text.push(' ');
+                at = colon.end;
+            }
+        }
+        if at == 0 {
+            return Cow::Borrowed(&self.text);
+        }
+        text.push_str(&self.text[at..]);
+        Cow::Owned(text)
     }
 
     /// The index that it builds without blocking writes, if that is what it does.

@@ -27,7 +27,8 @@
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `alembic` starts of images whose revisions are Alembic's
 //! - `terminal` what the verbs of the terminal answer
-//! - `migrate` how they change a database
+//! - `migrate` how they change a database; `piped` how scripts of `--sql` do
+//! - `back` that a way back holds when something comes between
 //! - `docs` that what the documentation tells people to type works
 //! - `revision` what they write and examine; `lint` what they warn about
 //! - `pages` shell completions and manual pages
@@ -67,6 +68,7 @@
 )]
 
 mod alembic;
+mod back;
 mod bed;
 mod boot;
 mod busy;
@@ -90,6 +92,7 @@ mod install;
 mod migrate;
 #[cfg(feature = "otel")]
 mod otel;
+mod piped;
 mod orphans;
 mod outcome;
 mod pages;

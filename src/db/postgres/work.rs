@@ -70,7 +70,12 @@ impl Locked {
         if !self.facts.tables.complete() {
             let create = sql::create_on_postgres(&self.facts.prefix());
             let untimed = untimed(self.facts.version);
-            self.execute(&format!("{untimed}set local lock_timeout = 0; {create}")).await?;
+            let begin = "begin isolation level read committed read write";
+            let request = format!("{begin}; {untimed}set local lock_timeout = 0; {create}; commit");
+            if let Err(error) = self.execute(&request).await {
+                self.rollback().await;
+                return Err(error);
+            }
             let Self { address, key, terms, keeper, worker, .. } = self;
             let asked = facts(worker, self.facts.versions.clone());
             self.facts = guarded(address, *key, terms, keeper, asked).await?;

@@ -31,6 +31,7 @@ use sqlx::{
 };
 
 pub use self::work::Locked;
+pub(super) use self::work::SETTINGS;
 use super::{
     AppliedRow, DbError, HistoryLine, Holder, Kept, Observed, Runner, Tables, Terms, WorkError,
     ledger::ids, sql,

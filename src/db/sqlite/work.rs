@@ -38,7 +38,7 @@ const ENDING: Duration = Duration::from_secs(1);
 
 /// What a script begins with, whatever the one before it has set. Above all no foreign keys: see
 /// above in [`super`].
-const SETTINGS: &str = "pragma foreign_keys = off; pragma ignore_check_constraints = off; \
+pub(in crate::db) const SETTINGS: &str = "pragma foreign_keys = off; pragma ignore_check_constraints = off; \
                         pragma legacy_alter_table = off; pragma query_only = off; \
                         pragma recursive_triggers = off; pragma synchronous = full; \
                         pragma writable_schema = off";

@@ -4,7 +4,7 @@
 //! [`Error::stage`] and [`Error::exit_code`] only delegate. `Display` says one level; whoever
 //! prints an error prints its chain, once.
 
-use std::io;
+use std::{error::Error as StdError, io};
 
 use crate::{
     apply::ApplyError,
@@ -15,7 +15,7 @@ use crate::{
     files::ChainError,
     install::InstallError,
     lock::LockError,
-    migrate::MigrateError,
+    migrate::error::MigrateError,
     plan::Refusal,
     reindex::DelegateError,
     revision::error::RevisionError,
@@ -176,6 +176,23 @@ impl Error {
             }
             _ => Self::Look(source),
         }
+    }
+
+    /// It and its causes, on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut words = self.to_string();
+        let mut cause = StdError::source(self);
+        while let Some(error) = cause {
+            let next = error.to_string();
+            // Some libraries repeat their source in their own words.
+            if !words.ends_with(&next) {
+                words.push_str(": ");
+                words.push_str(&next);
+            }
+            cause = error.source();
+        }
+        words.replace(['\n', '\r'], " ")
     }
 
     /// In which stage it happened.

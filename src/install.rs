@@ -16,12 +16,9 @@ use std::{
     io,
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use nix::unistd::geteuid;
-
-use crate::{database::write, error::Error};
 
 /// The binary that runs, by its inode: also where its path belongs to another file by now.
 const RUNNING: &str = "/proc/self/exe";
@@ -65,15 +62,8 @@ pub enum InstallError {
     },
 }
 
-/// Copies the running binary, and prints where it is now.
-pub fn run(destination: &Path) -> Result<ExitCode, Error> {
-    let path = install(destination).map_err(Error::Install)?;
-    write(&format!("{}\n", path.display())).map_err(Error::Output)?;
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Copies the running binary to a path, or into a directory under its own name.
-fn install(destination: &Path) -> Result<PathBuf, InstallError> {
+pub fn install(destination: &Path) -> Result<PathBuf, InstallError> {
     // A slash at the end says that a directory is meant, whether or not it is there.
     let directory_meant = destination.as_os_str().as_bytes().ends_with(b"/");
     let path = if directory_meant || destination.is_dir() {

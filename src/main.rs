@@ -40,7 +40,12 @@ fn main() -> ExitCode {
                 config::read_for_terminal(&variables, files::read_value)
             }
             // A pod's variables may be for its other containers.
-            Command::Install { path } => return install::run(path),
+            Command::Install { path } => {
+                let installed = install::install(path).map_err(Error::Install)?;
+                let path = format!("{}\n", installed.display());
+                database::write(&path).map_err(Error::Output)?;
+                return Ok(ExitCode::SUCCESS);
+            }
         };
         let notes = config.as_ref().map_or_else(ConfigErrors::notes, |config| &config.notes);
         notes.iter().for_each(report::note);

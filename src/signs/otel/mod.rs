@@ -37,7 +37,7 @@ use self::{
     settings::{Fault, Settings},
     spans::{Ended, Heard},
 };
-use crate::{error::Error, pause::spoken, report, stage::Stage};
+use crate::{error::Error, pause::spoken, stage::Stage};
 
 /// How long a collector may hold us up. `OTEL_EXPORTER_OTLP_TIMEOUT` can only shorten it.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ pub fn end(failed: Option<&Error>) {
     let ended = Ended {
         at: record.now(),
         code: failed.map_or(0, Error::exit_code),
-        failure: failed.map(|error| (error.stage(), report::chain(error))),
+        failure: failed.map(|error| (error.stage(), error.chain())),
     };
     let tree = spans::spans(record.nanoseconds(Duration::ZERO), &record.events, &ended);
     let (trace, text) = json::request(&record.settings, &tree, &mut random);

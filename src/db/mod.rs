@@ -422,11 +422,6 @@ impl Locked {
                     // It may have been stopped part-way, and ended by hand.
                     each!(Self, self, locked => locked.forget(&row.revision).await)?;
                 }
-                let mut now = expected.clone();
-                now.extend(come.iter().map(|row| row.revision.clone()));
-                if self.recorded().await? != now {
-                    return Ok(false);
-                }
                 for revision in gone {
                     if !self.unfence(revision).await? {
                         return Ok(false);
@@ -436,6 +431,13 @@ impl Locked {
                 // Purged, and stamped again.
                 for row in come.iter().filter(|row| expected.contains(&row.revision)) {
                     self.fence(row, None).await?;
+                }
+                // Last, since what was waited for above may have changed it.
+                let left = expected.iter().filter(|id| !gone.contains(id)).cloned();
+                let now: BTreeSet<String> =
+                    left.chain(come.iter().map(|row| row.revision.clone())).collect();
+                if self.recorded().await? != now {
+                    return Ok(false);
                 }
                 Ok(true)
             }

@@ -31,8 +31,8 @@ use std::{
 
 use tracing::info;
 
-use self::course::Course;
 pub use self::error::MigrateError;
+use self::{course::Course, error::named};
 use crate::{
     apply::{self, ApplyError, Patience},
     cli::{Change, Migrate},
@@ -191,15 +191,16 @@ async fn under_the_lock(
         if overtaken { Error::Migrate(MigrateError::Moved) } else { Error::Apply(error) }
     })?;
     let observed = locked.look().await.map_err(Error::Locked)?;
-    let reached = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;
-    // A step that is counted from where the database is leads on from there again.
-    if reached.at() == course.route.to {
-        info!(stage = %Stage::Apply, event = "migrated", at = reached.at_text(), "the database is there");
+    let recorded = observed.ledger.iter().map(|row| row.revision.clone()).collect();
+    let graph = course::union(chain, &recorded, kept).map_err(Error::Migrate)?;
+    // Not by the target: one that is counted from where the database is means another place now,
+    // or none.
+    let reached = graph.current(&recorded);
+    let at = named(&reached.iter().map(ToString::to_string).collect::<Vec<_>>());
+    if reached == course.route.to {
+        info!(stage = %Stage::Apply, event = "migrated", at, "the database is there");
         Ok(())
     } else {
-        Err(Error::Migrate(MigrateError::Elsewhere {
-            target: target.to_string(),
-            at: reached.at_text(),
-        }))
+        Err(Error::Migrate(MigrateError::Elsewhere { target: target.to_string(), at }))
     }
 }

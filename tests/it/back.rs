@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::sys::signal::Signal;
 
 use crate::{
-    database::{Database, Engine, on_both},
+    database::{Database, Engine, eventually, on_both},
     gate::Gate,
     migrate::migrate,
     outcome::Outcome,
@@ -26,7 +26,7 @@ on_both! {
     fn nothing_is_reverted_below_what_came_since_the_plan(database: &dyn Database) {
         for header in ["", "-- transaction: false"] {
             let start = applied(database, header);
-            let outcome = beside(database, &back(&start), "reverts a revision", "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
+            let outcome = beside(database, &back(&start), "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
                  values ('d000', 'c000', 'd', 'upgrade', 'another', 'another')");
             outcome.assert_status(16).assert_last_words(
                 "prelaunch: exit 16 in plan: somebody else changed the ledger meanwhile; look again, and repeat the command",
@@ -42,10 +42,54 @@ on_both! {
         for header in ["", "-- transaction: false"] {
             let start = applied(database, header);
             let gone = "delete from prelaunch_ledger where revision = 'c000'";
-            beside(database, &back(&start), "reverts a revision", gone).assert_status(16);
+            beside(database, &back(&start), gone).assert_status(16);
             assert_eq!(database.query(EFFECTS), "", "{header}");
             assert_eq!(database.history().last().map(String::as_str), Some("upgrade c000"));
         }
+    }
+
+    fn the_other_branch_is_the_head_that_is_left(database: &dyn Database) {
+        let start = applied(database, "").script("d000.sql", "
+            -- d
+            -- revision: d000
+            -- revises: b000
+            -- migrate:up
+            select 1;
+            -- migrate:down
+            select 1;
+        ");
+        migrate(&start, &["--revision", "heads"]).assert_status(0);
+        let back = ["--revision", "d000@-1", "--allow-downgrade", "--yes"];
+        migrate(&start, &back).assert_status(0);
+        let heads = "select heads from prelaunch_history order by seq desc limit 1";
+        assert_eq!(database.query(heads), "c000");
+        start.args(&["database", "current"]).run().assert_stdout("c000 (head)");
+    }
+
+    fn nothing_else_goes_while_a_revision_is_half_gone(database: &dyn Database) {
+        let start = Prelaunch::on(database)
+            .revision("y01", "", "select 1;")
+            .script("a01.sql", "
+                -- a01
+                -- revision: a01
+                -- transaction: false
+                -- migrate:up
+                create table a01 (n integer);
+                -- migrate:down
+                drop table a01;
+                drop table a02;
+            ");
+        migrate(&start, &["--revision", "heads"]).assert_status(0);
+        let back = |target: &str| {
+            migrate(&start, &["--revision", target, "--allow-downgrade", "--yes"])
+        };
+        back("a01@base").assert_status(15);
+        for target in ["y01@base", "y01-1"] {
+            back(target).assert_status(16).assert_said("revision `a01` is half reverted");
+        }
+        database.query("create table a02 (n integer)");
+        back("a01@base").assert_status(0);
+        assert_eq!(database.ledger(), ["y01"]);
     }
 
     /// Also where it takes away nothing that the other needs: it would say what nobody has looked at.
@@ -53,8 +97,7 @@ on_both! {
         for target in ["a000", "e000"] {
             let start = applied(database, "").revision("e000", "c000", "select 1;");
             let stamp = start.args(&["database", "stamp", target]);
-            beside(database, &stamp, "has the lock",
-                "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
+            beside(database, &stamp, "insert into prelaunch_ledger (revision, parents, title, origin, applied_by, tool) \
                  values ('d000', 'c000', 'd', 'upgrade', 'another', 'another')")
             .assert_status(16);
             assert_eq!(database.ledger(), ["a000", "b000", "c000", "d000"], "{target}");
@@ -252,15 +295,23 @@ fn back(start: &Prelaunch) -> Prelaunch {
     start.clone().args(&[&["database", "migrate"], &BACK[..]].concat())
 }
 
-/// A command, with a change by another right before its first, once it has said these words.
-fn beside(database: &dyn Database, command: &Prelaunch, words: &str, change: &str) -> Outcome {
+/// A command, with a change by another right before its first: it has looked at the ledger under the
+/// lock, and waits to write.
+fn beside(database: &dyn Database, command: &Prelaunch, change: &str) -> Outcome {
     let mut other = database.session();
     other.execute(match database.engine() {
         Engine::Postgres => "begin; lock table prelaunch_ledger in share row exclusive mode",
         Engine::Sqlite => "begin immediate",
     });
     let running = command.spawn();
-    running.wait_for(words);
+    match database.engine() {
+        Engine::Sqlite => drop(running.wait_for("another process uses the SQLite file")),
+        Engine::Postgres => eventually("it waits to write", || {
+            let waits = "select 1 from pg_locks where not granted \
+                         and relation = 'prelaunch_ledger'::regclass";
+            (database.query(waits) == "1").then_some(())
+        }),
+    }
     other.execute(change);
     other.execute("commit");
     running.wait()

@@ -8,10 +8,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    database::{Database, Engine, on_both},
+    database::{Database, Engine, eventually, on_both},
     outcome::Outcome,
     postgres::Postgres,
     prelaunch::Prelaunch,
@@ -154,6 +155,11 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         current(&["--revision", "3fc3"], "3fc3c0839959");
         current(&["--revision", "heads"], "1e629a913727 (head)");
         current(&["--revision", "base"], "");
+        // To the very ends, from where the same count leads nowhere.
+        current(&["--revision", "+1"], "74694870197c");
+        current(&["--revision", "-1"], "");
+        current(&["--revision", "+12"], "1e629a913727 (head)");
+        current(&["--revision", "-12"], "");
         for (target, words) in [
             ("v1.8", "no revision, tag or label here is called `v1.8`; the nearest is `1.8`"),
             ("2.0", "no revision here has the tag `2.0`; the newest tag is `1.13`"),
@@ -546,6 +552,25 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         }
         asked("y\n").assert_status(0);
         assert_eq!(database.ledger().len(), 11);
+    }
+
+    fn whoever_is_asked_can_leave(database: &dyn Database) {
+        let start = at_head(database);
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let terminal = Terminal::with("");
+            let stdin = std::sync::Mutex::new(Some(terminal.stdin()));
+            let asked = start
+                .clone()
+                .args(&["database", "migrate", "--revision", "-1", "--allow-downgrade"])
+                .changed(move |command| { command.stdin(stdin.lock().unwrap().take().unwrap()); })
+                .spawn();
+            eventually("the question", || {
+                asked.raw_stderr_so_far().contains("Revert this revision?").then_some(())
+            });
+            asked.signal(signal);
+            asked.wait().assert_status(128 + signal as i32);
+            assert_eq!(database.ledger().len(), 12);
+        }
     }
 
     fn nothing_is_reverted_but_what_was_shown(database: &dyn Database) {

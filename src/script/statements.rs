@@ -54,6 +54,13 @@ impl Statement {
         words.take(n).map(|token| self.slice(token).to_ascii_uppercase()).collect()
     }
 
+    /// Whether it changes nothing but its session: `SET`, `RESET`, SQLite's `PRAGMA`.
+    #[must_use]
+    pub fn is_a_setting(&self) -> bool {
+        let words = self.words(1);
+        words.first().is_some_and(|word| matches!(word.as_str(), "SET" | "RESET" | "PRAGMA"))
+    }
+
     /// The line and column in the file of a character of `text`, given as PostgreSQL gives the
     /// position of an error: in characters, counted from 1. Beyond the end, that of the end.
     #[must_use]

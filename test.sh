@@ -36,6 +36,7 @@ install_missing() {
     command -v psql >/dev/null || missing+=(postgresql-client)
     [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || missing+=(pgbouncer)
     [ -n "${PRELAUNCH_TEST_PGBIN:-$(newest_postgres)}" ] || missing+=(postgresql)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -gt 0 ] || return 0
 
     echo "test.sh: installs ${missing[*]}" >&2
@@ -175,6 +176,21 @@ CONF
     return 1
 }
 
+# Alembic with a driver, for images whose revisions are its own; made once.
+get_alembic() {
+    local wanted
+    wanted=$(cat tests/alembic/requirements.txt tests/alembic/driver.txt)
+    if [ "$(cat "$venv/wanted" 2>/dev/null)" != "$wanted" ]; then
+        echo "test.sh: installs Alembic into $venv" >&2
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" install -q --disable-pip-version-check \
+            -r tests/alembic/requirements.txt -r tests/alembic/driver.txt >&2
+        printf '%s\n' "$wanted" >"$venv/wanted"
+    fi
+}
+venv=$PWD/target/test-venv
+get_alembic
+
 start_postgres
 start_pgbouncer
 
@@ -183,6 +199,7 @@ export TMPDIR=$dir/tests
 # Tests wait more than they work.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-8}
 export PRELAUNCH_TEST_PGBIN=$pgbin
+export PRELAUNCH_TEST_VENV=$venv
 export PRELAUNCH_TEST_PGDATA_TEMPLATE=$template
 export PRELAUNCH_TEST_POSTGRES=postgres://postgres:$password@127.0.0.1:$port/postgres
 export PRELAUNCH_TEST_PGBOUNCER=postgres://postgres:$password@127.0.0.1:$bouncer/postgres

@@ -4,6 +4,9 @@
 //! its process and its age. That is all one needs to see that the process that waited, locked and
 //! migrated is the one that serves: the pid is the same.
 //!
+//! `server check` asks the one that runs, and ends with 0 if it answers: a health check for an image
+//! that has no `curl`.
+//!
 //! It installs no handler, so that SIGTERM ends it as it ends any process. Surprising: as PID 1 of
 //! a container it would not, since the kernel gives PID 1 no default actions; then
 //! `SUPERVISE=true` helps, as it does every server of that kind.
@@ -12,7 +15,7 @@
 use std::{
     env,
     io::{self, BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     process,
     time::{Duration, Instant},
 };
@@ -24,7 +27,10 @@ fn main() -> io::Result<()> {
     let started = Instant::now();
     let port = env::var("PORT").unwrap_or_else(|_| "8000".to_owned());
     let port = port.parse().map_err(|_| io::Error::other(format!("PORT is `{port}`, no port")))?;
-    let listener = TcpListener::bind(("0.0.0.0", port))?;
+    if env::args().nth(1).is_some_and(|word| word == "check") {
+        return check(port);
+    }
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
     println!("serving on http://{} with pid {}", listener.local_addr()?, process::id());
     for client in listener.incoming() {
         // A client that breaks off is its own loss.
@@ -33,6 +39,19 @@ fn main() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Asks the server on this port, and fails if it does not say that all is well.
+fn check(port: u16) -> io::Result<()> {
+    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    write!(server, "GET / HTTP/1.1\r\n\r\n")?;
+    let mut status = String::new();
+    BufReader::new(server).read_line(&mut status)?;
+    if status.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("the server says `{}`", status.trim_end())))
 }
 
 /// Reads one request, of which only the first line counts, and answers it.

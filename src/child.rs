@@ -10,6 +10,7 @@ use std::{
     io,
     os::fd::AsFd as _,
     os::unix::process::ExitStatusExt as _,
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -90,6 +91,8 @@ pub struct Upbringing<'a> {
     pub environment: &'a EnvironmentChange,
     /// How long it may take to end when asked to.
     pub stop_timeout: Duration,
+    /// Where it is run, if not where we are.
+    pub directory: Option<&'a Path>,
 }
 
 /// Runs a command to its end, under the lock.
@@ -104,7 +107,7 @@ pub async fn run(
     if let Some(signal) = signals.noticed() {
         return Err(ChildError::Stopped { command: name, signal });
     }
-    let mut child = start(command, upbringing.environment)
+    let mut child = start(command, upbringing)
         .map_err(|source| ChildError::Start { command: name.clone(), source })?;
     let ended = locked
         .unless_lost(async {
@@ -128,8 +131,12 @@ pub async fn run(
     }
 }
 
-fn start(command: &CommandLine, environment: &EnvironmentChange) -> io::Result<Child> {
+fn start(command: &CommandLine, upbringing: Upbringing<'_>) -> io::Result<Child> {
+    let Upbringing { environment, directory, .. } = upbringing;
     let mut child = Command::new(command.program());
+    if let Some(directory) = directory {
+        child.current_dir(directory);
+    }
     child
         .args(command.arguments())
         .stdin(Stdio::null())

@@ -56,6 +56,15 @@ pub enum Command {
         #[command(subcommand)]
         verb: RevisionVerb,
     },
+    /// Copy this binary to a path, and print that: for an image that does not have it.
+    ///
+    /// Made for an init container that shares a volume with the server's. The file appears at
+    /// once and whole, with mode 755; one that is there is replaced. No variable counts.
+    Install {
+        /// The file; or a directory, where it is called `prelaunch`.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
 }
 
 /// What to do with the scripts.
@@ -197,7 +206,8 @@ pub enum Change {
     Migrate(Migrate),
     /// Say where the schema is, without running any script.
     ///
-    /// The ledger has the revisions up to the target afterwards, and none that follows it.
+    /// The ledger has the revisions up to the target afterwards, and none that follows it. A revision
+    /// that had stopped part-way is whole, or gone.
     Stamp {
         /// As for `migrate`.
         #[arg(value_name = "TARGET", allow_hyphen_values = true, value_parser = Target::parse)]

@@ -4,7 +4,7 @@
 //! [`Error::stage`] and [`Error::exit_code`] only delegate. `Display` says one level; whoever
 //! prints an error prints its chain, once.
 
-use std::io;
+use std::{error::Error as StdError, io};
 
 use crate::{
     alembic::import::ImportError,
@@ -14,8 +14,9 @@ use crate::{
     db::{Database, DbError, WorkError},
     exec::{ExecError, run_as::RunAsError},
     files::ChainError,
+    install::InstallError,
     lock::LockError,
-    migrate::MigrateError,
+    migrate::error::MigrateError,
     plan::Refusal,
     reindex::DelegateError,
     revision::error::RevisionError,
@@ -41,7 +42,7 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("16", "refused: the database is ahead, a script was changed, or the target lies behind"),
     ("17", "revisions are pending (`check`), or were not applied in time (`wait`)"),
     ("18", "the reindex failed"),
-    ("19", "the hook failed (its own code is logged)"),
+    ("19", "the hook, or the command that migrates, failed (its own code is logged)"),
     ("20", "the graph or a script is unsound"),
     ("21", "multiple heads, or the target is unknown"),
     ("126", "the server, or the user of `RUN_AS`, cannot be run"),
@@ -73,6 +74,9 @@ pub enum Error {
     /// An Alembic environment that is not imported.
     #[error(transparent)]
     Import(ImportError),
+    /// The binary is not copied.
+    #[error(transparent)]
+    Install(InstallError),
     /// What was asked for cannot be written to stdout.
     #[error("cannot write to stdout")]
     Output(#[source] io::Error),
@@ -110,7 +114,7 @@ pub enum Error {
     #[error(transparent)]
     Refused(Refusal),
     /// A look under the lock failed.
-    #[error("cannot read the ledger under the lock")]
+    #[error("the ledger cannot be used under the lock")]
     Locked(#[source] WorkError),
     /// A revision was not applied.
     #[error(transparent)]
@@ -126,6 +130,25 @@ pub enum Error {
         /// How many are left.
         pending: usize,
     },
+    /// The command that was to migrate succeeded, and the target is not reached.
+    #[error(
+        "the command succeeded, but the target `{target}` is not reached: {pending} revisions are \
+         still pending, and table `{table}` says `{at}`; does the command use another database, or \
+         another version table (VERSION_TABLE)?"
+    )]
+    Elsewhere {
+        /// How the target was named.
+        target: String,
+        /// The version table.
+        table: String,
+        /// What it says.
+        at: String,
+        /// How many are left.
+        pending: usize,
+    },
+    /// The command that was to migrate failed.
+    #[error(transparent)]
+    Migration(DelegateError),
     /// The hook failed.
     #[error(transparent)]
     Hook(DelegateError),
@@ -159,6 +182,23 @@ impl Error {
         }
     }
 
+    /// It and its causes, on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut words = self.to_string();
+        let mut cause = StdError::source(self);
+        while let Some(error) = cause {
+            let next = error.to_string();
+            // Some libraries repeat their source in their own words.
+            if !words.ends_with(&next) {
+                words.push_str(": ");
+                words.push_str(&next);
+            }
+            cause = error.source();
+        }
+        words.replace(['\n', '\r'], " ")
+    }
+
     /// In which stage it happened.
     #[must_use]
     pub fn stage(&self) -> Stage {
@@ -167,6 +207,7 @@ impl Error {
             | Self::RunAs(_)
             | Self::Chain(_)
             | Self::Setup(_)
+            | Self::Install(_)
             | Self::NoDatabase { .. } => Stage::Configure,
             Self::Wait(_) => Stage::Wait,
             Self::Forbidden { .. } | Self::Look(_) => Stage::Look,
@@ -177,7 +218,11 @@ impl Error {
             | Self::Revision(_)
             | Self::Import(_)
             | Self::Output(_) => Stage::Plan,
-            Self::Apply(_) | Self::Unreached { .. } | Self::Hook(_) => Stage::Apply,
+            Self::Apply(_)
+            | Self::Unreached { .. }
+            | Self::Elsewhere { .. }
+            | Self::Migration(_)
+            | Self::Hook(_) => Stage::Apply,
             Self::Reindex(_) => Stage::Reindex,
             Self::Exec(_) => Stage::Exec,
             Self::Stopped { stage, .. } => *stage,
@@ -188,7 +233,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoDatabase { .. } => 10,
+            Self::Config(_) | Self::NoDatabase { .. } | Self::Install(_) => 10,
             Self::Range(_) => 21,
             Self::Migrate(error) => error.exit_code(),
             Self::Revision(error) => error.exit_code(),
@@ -202,8 +247,8 @@ impl Error {
             Self::Refused(refusal) => refusal.exit_code(),
             Self::Locked(error) => error.exit_code_of_ours(),
             Self::Apply(error) => error.exit_code(),
-            Self::Unreached { .. } => 14,
-            Self::Hook(error) => error.exit_code(19),
+            Self::Unreached { .. } | Self::Elsewhere { .. } => 14,
+            Self::Migration(error) | Self::Hook(error) => error.exit_code(19),
             Self::Reindex(error) => error.exit_code(18),
             Self::Exec(error) => error.exit_code(),
             Self::Stopped { signal, .. } => signal.exit_code(),

@@ -13,9 +13,11 @@ use std::{
 };
 
 use crate::{
+    alembic::{self, AlembicError, DEFAULT_VERSION_TABLE, Environment},
     engine::Engine,
     graph::{Graph, GraphFault, TargetError, revision::RevisionId, target::Target},
     script::{Direction, Script, ScriptFault, Statement},
+    version_table::VersionTable,
 };
 
 /// Where scripts are looked for when `MIGRATIONS_DIR` is not set, in this order.
@@ -34,6 +36,19 @@ pub struct Chain {
     pub target_text: String,
     /// The engine that decides which sections are in use.
     pub engine: Engine,
+    /// The Alembic environment that brings the revisions, instead of scripts.
+    pub alembic: Option<Delegated>,
+}
+
+/// Revisions that Alembic applies.
+#[derive(Clone, Debug)]
+pub struct Delegated {
+    /// Where it is to be run.
+    pub directory: PathBuf,
+    /// Its settings, where the command does not find them by itself.
+    pub ini: Option<PathBuf>,
+    /// Where it keeps what is applied.
+    pub versions: VersionTable,
 }
 
 /// Why the scripts cannot be used.
@@ -67,6 +82,9 @@ pub enum ChainError {
     /// Revisions that form no sound graph.
     #[error("{}", joined(.0))]
     Graph(Vec<GraphFault>),
+    /// An Alembic environment that cannot be read.
+    #[error(transparent)]
+    Alembic(AlembicError),
     /// The target is none of this graph's.
     #[error("MIGRATION_TARGET: {0}")]
     Target(TargetError),
@@ -77,24 +95,71 @@ fn joined<T: ToString>(faults: &[T]) -> String {
     faults.iter().map(T::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads the scripts and resolves the target.
+/// Reads the scripts, or the Alembic environment, and resolves the target. `versions` is the version
+/// table where the environment is not to be believed about it.
 pub fn load(
     directory: Option<&Path>,
     target: &Target,
     engine: Engine,
+    versions: Option<&VersionTable>,
 ) -> Result<Chain, ChainError> {
-    let scripts = read_scripts(&directory_of(directory), Some(engine))?;
-    let revisions = scripts.iter().map(|script| script.revision.clone()).collect();
-    let graph = Graph::new(revisions).map_err(ChainError::Graph)?;
+    let directory = directory_of(directory);
+    let (graph, scripts, alembic) = if is_alembic(&directory) {
+        let environment = alembic::read(&directory).map_err(ChainError::Alembic)?;
+        let delegated = Delegated::of(&environment, versions);
+        (environment.graph, BTreeMap::new(), Some(delegated))
+    } else {
+        let scripts = read_scripts(&directory, Some(engine))?;
+        let revisions = scripts.iter().map(|script| script.revision.clone()).collect();
+        let graph = Graph::new(revisions).map_err(ChainError::Graph)?;
+        let by_id = scripts.into_iter().map(|script| (script.revision.id.clone(), script));
+        (graph, by_id.collect(), None)
+    };
     let ids = graph.resolve(target).map_err(ChainError::Target)?;
-    let scripts = scripts.into_iter().map(|script| (script.revision.id.clone(), script)).collect();
-    Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine })
+    Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine, alembic })
+}
+
+impl Delegated {
+    fn of(environment: &Environment, versions: Option<&VersionTable>) -> Self {
+        let found = || VersionTable {
+            schema: environment.version_table_schema.named().map(str::to_owned),
+            table: environment.version_table.named().unwrap_or(DEFAULT_VERSION_TABLE).to_owned(),
+        };
+        let directory = environment.directory.clone();
+        // Alembic looks for its own file where it is run.
+        let by_itself = |ini: &&PathBuf| **ini == directory.join("alembic.ini");
+        let ini = environment.ini.as_ref().filter(|ini| !by_itself(ini)).cloned();
+        Self { ini, versions: versions.cloned().unwrap_or_else(found), directory }
+    }
+}
+
+/// Whether a directory is for Alembic rather than for scripts, of which it has none then.
+fn is_alembic(directory: &Path) -> bool {
+    let has = |name: &str| directory.join(name).exists();
+    let is_named = directory.is_file();
+    let has_no_script = || matches!(script_paths(directory), Err(ChainError::Empty { .. }));
+    is_named
+        || has_no_script()
+            && (has("alembic.ini")
+                || has("env.py")
+                || has("versions")
+                || has("pyproject.toml")
+                || has_python(directory))
+}
+
+fn has_python(directory: &Path) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|is| is == "py"))
 }
 
 /// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
 /// asked.
 pub fn load_graph(directory: Option<&Path>) -> Result<Graph, ChainError> {
-    let scripts = read_scripts(&directory_of(directory), None)?;
+    let directory = directory_of(directory);
+    if is_alembic(&directory) {
+        return Ok(alembic::read(&directory).map_err(ChainError::Alembic)?.graph);
+    }
+    let scripts = read_scripts(&directory, None)?;
     let revisions = scripts.into_iter().map(|script| script.revision).collect();
     Graph::new(revisions).map_err(ChainError::Graph)
 }
@@ -176,12 +241,19 @@ impl ChainError {
         match self {
             Self::Directory { .. } | Self::Empty { .. } => 10,
             Self::File { .. } | Self::Scripts(_) | Self::Graph(_) => 20,
+            Self::Alembic(error) => error.exit_code(),
             Self::Target(_) => 21,
         }
     }
 }
 
 impl Chain {
+    /// The table in which another tool keeps what is applied.
+    #[must_use]
+    pub fn version_table(&self) -> Option<&VersionTable> {
+        self.alembic.as_ref().map(|alembic| &alembic.versions)
+    }
+
     /// The scripts that are to be applied with their statements, in order, or every fault in them.
     pub fn statements(
         &self,

@@ -46,11 +46,13 @@
 //! | [`database`] | the verbs of the terminal that read: where the database is, what there is |
 //! | [`migrate`] | the verbs of the terminal that change a database: to any target, and back |
 //! | [`revision`] | the verbs of the terminal that write and examine scripts |
+//! | [`install`] | the binary as a file, for an image that does not have it |
 //! | `pause` | how long until the next try, and when to stop trying |
 //! | [`graph`] | revisions, order, targets |
 //! | [`script`] | a file of SQL: header, sections, statements, checksum |
 //! | [`config`] | the environment as one checked value; URLs, commands, misspelt names |
 //! | [`engine`], [`values`] | PostgreSQL or SQLite; truth words and durations |
+//! | [`version_table`] | the name of the table in which Alembic keeps what is applied |
 //! | [`db`] | both engines: connecting, looking, the lock, the work; all SQL of our own |
 //! | [`files`] | directories of scripts, and small files with values |
 //! | [`alembic`] | Alembic environments: read without Python; imported as scripts with it |
@@ -90,7 +92,8 @@
 //! - **No secret in a message.** What may hold one (URL, password, command) has a type whose
 //!   `Debug` and `Display` leave it out.
 //! - **Nothing of a run on stdout**, which belongs to the server. What somebody asked for goes
-//!   there, and nothing else: help, and the answers of [`database`] and [`revision`].
+//!   there, and nothing else: help, and the answers of [`database`], [`revision`] and
+//!   [`install`].
 //! - **The environment is read in `main` alone**; nobody sets a variable of this process.
 //! - **Unsafe code is in `sys` alone**, each call with its reason.
 
@@ -110,6 +113,7 @@ pub mod exec;
 pub mod database;
 pub mod migrate;
 pub mod revision;
+pub mod install;
 mod pause;
 
 // The core.
@@ -118,6 +122,7 @@ pub mod script;
 pub mod config;
 pub mod engine;
 pub mod values;
+pub mod version_table;
 
 // The edge.
 pub mod db;

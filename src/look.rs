@@ -3,7 +3,10 @@
 //! It needs no lock and no right but SELECT, changes nothing, and is one query. The same look
 //! is taken before the lock, by everyone who waits, and again under the lock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     config::Reindex,
@@ -67,6 +70,10 @@ impl Look {
     /// Judges what was found. Without a chain only a reindex that was asked for can be due.
     #[must_use]
     pub fn judge(observed: &Observed, chain: Option<&Chain>, asked: &Asked) -> Self {
+        let observed = &*match chain {
+            Some(chain) => plan::applied(chain, observed),
+            None => Cow::Borrowed(observed),
+        };
         let heads = heads(observed, chain);
         Self {
             state: chain.map_or(State::Unknown, |chain| plan::state(chain, observed)),

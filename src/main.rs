@@ -9,7 +9,7 @@ use prelaunch::{
     database,
     error::Error,
     exec::{Server, run_as},
-    files, migrate, report, revision, run,
+    files, install, migrate, report, revision, run,
     signals::Signals,
 };
 
@@ -28,12 +28,23 @@ fn main() -> ExitCode {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let log = config::log_settings(&variables);
     report::init(log);
+    #[cfg(feature = "otel")]
+    if matches!(command, Command::Run { .. }) {
+        prelaunch::signs::otel::begin(&variables);
+    }
 
     let ended = signals.map_err(Error::Setup).and_then(|signals| {
         let config = match &command {
             Command::Run { .. } => config::read(&variables, files::read_value),
             Command::Database { .. } | Command::Revision { .. } => {
                 config::read_for_terminal(&variables, files::read_value)
+            }
+            // A pod's variables may be for its other containers.
+            Command::Install { path } => {
+                let installed = install::install(path).map_err(Error::Install)?;
+                let path = format!("{}\n", installed.display());
+                database::write(&path).map_err(Error::Output)?;
+                return Ok(ExitCode::SUCCESS);
             }
         };
         let notes = config.as_ref().map_or_else(ConfigErrors::notes, |config| &config.notes);
@@ -57,11 +68,16 @@ fn main() -> ExitCode {
                 migrate::run(&config, &change, &signals)
             }
             Command::Revision { verb } => revision::run(&config, &verb, &signals),
+            // It has ended above, before the variables were read.
+            Command::Install { .. } => Ok(ExitCode::SUCCESS),
         }
     });
     match ended {
         Ok(code) => code,
         Err(error) => {
+            // Nothing is said after the last words.
+            #[cfg(feature = "otel")]
+            prelaunch::signs::otel::end(Some(&error));
             report::failure(&error, log, &config::termination_log(&variables));
             ExitCode::from(error.exit_code())
         }

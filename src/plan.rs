@@ -5,7 +5,7 @@
 //! run does about it; its arms are the table of modes in the README.
 //! Anyone may compute them to report them; only what was computed under the lock is acted on.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::{
     config::{AutoMigration, DatabaseAhead, Reindex},
@@ -151,9 +151,35 @@ impl Refusal {
     }
 }
 
+/// What is applied, as rows of a ledger, be it that another tool's table says so: a row there stands
+/// for the revision and for all that comes before it.
+#[must_use]
+pub fn applied<'o>(chain: &Chain, observed: &'o Observed) -> Cow<'o, Observed> {
+    if chain.version_table().is_none() {
+        return Cow::Borrowed(observed);
+    }
+    let known = |row: &&Recorded| chain.graph.get_str(&row.revision).map(|one| &one.id);
+    let below = chain.graph.with_ancestors(observed.versions.iter().filter_map(|row| known(&row)));
+    let mut ledger = observed.versions.clone();
+    ledger.extend(
+        below
+            .iter()
+            .filter(|id| observed.versions.iter().all(|row| row.revision != id.as_str()))
+            .map(|id| Recorded {
+                revision: id.to_string(),
+                parents: Vec::new(),
+                checksum: None,
+                upgraded: None,
+                reverting: false,
+            }),
+    );
+    Cow::Owned(Observed { ledger, ..observed.clone() })
+}
+
 /// How the database stands to the image.
 #[must_use]
 pub fn state(chain: &Chain, observed: &Observed) -> State {
+    let observed = &*applied(chain, observed);
     let recorded: BTreeSet<String> =
         observed.ledger.iter().map(|row| row.revision.clone()).collect();
     let knows = |id: &str| chain.graph.get_str(id).is_some();
@@ -179,6 +205,8 @@ pub fn state(chain: &Chain, observed: &Observed) -> State {
         })
         .map(ToString::to_string)
         .collect();
+    // What an unknown row of a version table stands for, besides itself, nobody here can tell.
+    let steps = if chain.version_table().is_some() && !unknown.is_empty() { vec![] } else { steps };
     match (unknown.is_empty(), steps.is_empty(), newer.is_empty()) {
         (_, _, false) => State::Wrong(Refusal::Newer { target: chain.target_text.clone(), newer }),
         (true, true, true) => State::Ready,

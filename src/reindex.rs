@@ -124,8 +124,12 @@ async fn delegate(
     mut entry: Entry,
     signals: &Signals,
 ) -> Result<(), DelegateError> {
-    let upbringing =
-        Upbringing { stage, environment: &config.for_children, stop_timeout: config.stop_timeout };
+    let upbringing = Upbringing {
+        stage,
+        environment: &config.for_children,
+        stop_timeout: config.stop_timeout,
+        directory: None,
+    };
     let record = |source, what| DelegateError::Record { what, source };
     if let Err(error) = locked.create_tables().await {
         return Err(record(error, what));

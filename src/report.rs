@@ -6,9 +6,7 @@
 //! is written there: it would be shown when the server fails later.
 #![expect(clippy::disallowed_methods, reason = "writes the termination log; ends after a panic")]
 
-use std::{
-    error::Error as StdError, fmt, fmt::Write as _, io::IsTerminal as _, io::Write as _, path::Path,
-};
+use std::{fmt, fmt::Write as _, io::IsTerminal as _, io::Write as _, path::Path};
 
 use serde_json::json;
 use tracing::{Event, Level, Subscriber, field::Field, field::Visit, level_filters::LevelFilter};
@@ -91,7 +89,7 @@ pub fn note(note: &Note) {
 
 /// The last words.
 pub fn failure(error: &Error, settings: LogSettings, termination_log: &Path) {
-    let (stage, code, words) = (error.stage(), error.exit_code(), chain(error));
+    let (stage, code, words) = (error.stage(), error.exit_code(), error.chain());
     let line = format!("prelaunch: exit {code} in {stage}: {words}");
     match settings.format {
         // A closed stderr cannot be told about.
@@ -118,22 +116,6 @@ fn termination_message(stage: &str, code: u8, words: &str) -> String {
         let keep = shown.len().saturating_sub(surplus);
         shown.truncate(shown.floor_char_boundary(keep));
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Some libraries repeat their source in their own words.
-        if !words.ends_with(&next) {
-            words.push_str(": ");
-            words.push_str(&next);
-        }
-        cause = error.source();
-    }
-    words.replace(['\n', '\r'], " ")
 }
 
 /// `2026-01-01T00:00:00.000000Z  INFO wait: answers what=… tries=1`

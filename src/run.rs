@@ -42,6 +42,8 @@ pub fn run(
     });
     // A look-up of a name may block its thread for long, and must not hold us.
     runtime.shutdown_background();
+    #[cfg(feature = "otel")]
+    crate::signs::otel::end(ready.as_ref().err());
     ready?;
     match (server, signals.noticed()) {
         (Some(server), _) => exec::exec(server, config, signals).map_err(Error::Exec),
@@ -64,7 +66,7 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
     begins(Stage::Wait);
     let runner = Runner::this();
     let ready = signals
-        .or(wait::until_ready(config, &runner))
+        .or(wait::until_ready(config, &runner, chain.as_ref().and_then(Chain::version_table)))
         .await
         .map_err(|signal| Error::Stopped { stage: Stage::Wait, signal })?;
     let Some(mut database) = ready.map_err(Error::Wait)? else { return Ok(()) };
@@ -115,8 +117,22 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
 /// The scripts of the image. The off switch does without, if they are unsound or absent.
 fn configure(config: &Config) -> Result<Option<Chain>, Error> {
     let Some(url) = &config.database else { return Ok(None) };
-    match files::load(config.migrations_dir.as_deref(), &config.target, url.engine()) {
-        Ok(chain) => Ok(Some(chain)),
+    match files::load(
+        config.migrations_dir.as_deref(),
+        &config.target,
+        url.engine(),
+        config.version_table.as_ref(),
+    ) {
+        Ok(chain) => {
+            if chain.alembic.is_some() && url.as_written().contains('%') {
+                warn!(
+                    stage = %Stage::Configure, event = "percent",
+                    "the database URL contains `%`: an `env.py` that hands it to `set_main_option` must \
+                     write `%%` for it, or Alembic fails"
+                );
+            }
+            Ok(Some(chain))
+        }
         Err(error) => match config.auto_migration {
             AutoMigration::True | AutoMigration::Check | AutoMigration::Wait => {
                 Err(Error::Chain(error))
@@ -247,7 +263,20 @@ impl Run<'_> {
             };
             if applied {
                 let (target, pending) = (chain.target_text.clone(), plan.steps.len());
-                return Err(Error::Unreached { target, pending });
+                return Err(match &chain.alembic {
+                    None => Error::Unreached { target, pending },
+                    Some(alembic) => {
+                        let (at, table) = (look.heads_text(), alembic.versions.to_string());
+                        Error::Elsewhere { target, table, at, pending }
+                    }
+                });
+            }
+            if chain.alembic.is_some() {
+                apply::delegate(locked, self.config, chain, plan, look.heads.clone(), self.signals)
+                    .await
+                    .map_err(Error::Migration)?;
+                applied = true;
+                continue;
             }
             let work = Work::of_plan(chain, plan, look.heads.clone()).map_err(Error::Chain)?;
             match apply::apply(locked, &work, Patience::of(self.config)).await {

@@ -15,6 +15,7 @@ use crate::{
     db::{self, Class, Database, DbError, Runner},
     pause::{Pause, spoken},
     stage::Stage,
+    version_table::VersionTable,
 };
 
 /// How long one try may take.
@@ -99,7 +100,11 @@ impl ProbeError {
 }
 
 /// Waits for the database and for everything in `WAIT_FOR`.
-pub async fn until_ready(config: &Config, runner: &Runner) -> Result<Option<Database>, WaitError> {
+pub async fn until_ready(
+    config: &Config,
+    runner: &Runner,
+    versions: Option<&VersionTable>,
+) -> Result<Option<Database>, WaitError> {
     let others = config.wait_for.iter().map(|dependency| async move {
         let what = dependency.to_string();
         until(&what, config.wait_timeout, || probe(dependency)).await
@@ -107,7 +112,9 @@ pub async fn until_ready(config: &Config, runner: &Runner) -> Result<Option<Data
     let database = async {
         match &config.database {
             None => Ok(None),
-            Some(url) => until_connected(url, runner, config.wait_timeout).await.map(Some),
+            Some(url) => {
+                until_connected(url, runner, versions, config.wait_timeout).await.map(Some)
+            }
         }
     };
     let (database, _) = tokio::try_join!(database, try_join_all(others))?;
@@ -117,11 +124,13 @@ pub async fn until_ready(config: &Config, runner: &Runner) -> Result<Option<Data
 async fn until_connected(
     url: &DatabaseUrl,
     runner: &Runner,
+    versions: Option<&VersionTable>,
     limit: Duration,
 ) -> Result<Database, WaitError> {
     let what = db::address(url);
-    until(&what, limit, || async { Database::connect(url, runner).await.map_err(ProbeError::from) })
-        .await
+    let connect =
+        || async { Database::connect(url, runner, versions).await.map_err(ProbeError::from) };
+    until(&what, limit, connect).await
 }
 
 /// Tries until it works, refuses for good, or the limit has passed.

@@ -8,6 +8,7 @@
 //!
 //! A script with `transaction: false` runs otherwise: see `part_way`.
 
+mod delegated;
 mod error;
 mod part_way;
 
@@ -33,7 +34,10 @@ use crate::{
     stage::Stage,
 };
 
-pub use self::error::{ApplyError, Spot};
+pub use self::{
+    delegated::delegate,
+    error::{ApplyError, Spot},
+};
 
 /// The pauses between tries of a revision that gave way to a lock.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));

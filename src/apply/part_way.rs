@@ -23,8 +23,18 @@ impl Step<'_> {
         let whole = |source| ApplyError::Revision { revision: revision.clone(), source };
         let back = self.work.direction == Direction::Down;
         // Some of it may be gone already, and then no server may start before all of it is.
-        if back && !locked.mark(revision.as_str(), &self.before).await.map_err(whole)? {
-            return Err(ApplyError::Overtaken { revision });
+        if back {
+            match locked.mark(revision.as_str(), &self.before).await {
+                Ok(true) => {}
+                Ok(false) => return Err(ApplyError::Overtaken { revision }),
+                // It may be marked, and then only going on takes that away.
+                Err(source) => {
+                    return Err(match self.statements.first() {
+                        Some(first) if source.is_open() => self.part_way(first, 0, source),
+                        _ => whole(source),
+                    });
+                }
+            }
         }
         let journal = locked.journal(revision.as_str()).await.map_err(whole)?;
         for (number, statement) in (1..).zip(self.statements) {
@@ -87,6 +97,12 @@ impl Step<'_> {
                 .map_err(failed)?,
         };
         match known {
+            // What it set was gone with its session, and what follows counts on it.
+            Some(known)
+                if known.done && known.checksum == line.checksum && statement.is_a_setting() =>
+            {
+                return locked.execute_alone(&statement.text).await.map_err(failed);
+            }
             Some(known) if known.done && known.checksum == line.checksum => return Ok(()),
             Some(known) if known.checksum != line.checksum => {
                 return Err(ApplyError::ChangedPartWay { revision, spot });

@@ -46,13 +46,32 @@ impl CommandLine {
         &self.arguments
     }
 
+    /// A command of these words; the first is the program.
+    #[must_use]
+    pub fn of(words: Vec<String>) -> Self {
+        let mut words = words.into_iter();
+        Self { program: words.next().unwrap_or_default(), arguments: words.collect() }
+    }
+
+    /// The same arguments for another program.
+    #[must_use]
+    pub fn with_program(&self, program: &str) -> Self {
+        Self { program: program.to_owned(), arguments: self.arguments.clone() }
+    }
+
+    /// Whether it says where a name goes.
+    #[must_use]
+    pub fn takes_a_name(&self) -> bool {
+        self.arguments.iter().any(|argument| argument.contains("{}"))
+    }
+
     /// The command for one name: `{}` is replaced in each argument that has it (never in the
     /// program: a name must not choose what is run); where none has, the name is the last one.
     #[must_use]
     pub fn with_name(&self, name: &str) -> Self {
         let mut arguments: Vec<_> =
             self.arguments.iter().map(|argument| argument.replace("{}", name)).collect();
-        if !self.arguments.iter().any(|argument| argument.contains("{}")) {
+        if !self.takes_a_name() {
             arguments.push(name.to_owned());
         }
         Self { program: self.program.clone(), arguments }

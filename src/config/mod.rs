@@ -26,6 +26,7 @@ use serde::Deserialize;
 use crate::{
     graph::target::Target,
     values::{self, truth},
+    version_table::VersionTable,
 };
 
 pub mod choices;
@@ -61,6 +62,10 @@ pub struct Config {
     pub auto_migration: AutoMigration,
     /// Where the scripts are; `None`: `migrations`, else `/migrations`.
     pub migrations_dir: Option<PathBuf>,
+    /// Alembic's version table, where its environment is not to be believed about it.
+    pub version_table: Option<VersionTable>,
+    /// What applies the revisions of an Alembic environment, instead of `alembic upgrade`.
+    pub migrate_command: Option<CommandLine>,
     /// How far to migrate.
     pub target: Target,
     /// What to do about revisions that this image lacks.
@@ -112,6 +117,8 @@ pub struct Config {
 struct RawVariables {
     auto_migration: Option<String>,
     migrations_dir: Option<String>,
+    version_table: Option<String>,
+    migrate_command: Option<String>,
     migration_target: Option<String>,
     database_ahead: Option<String>,
     wait_timeout: Option<String>,
@@ -153,6 +160,11 @@ pub fn read(
             AutoMigration::ACCEPTED,
         ),
         migrations_dir: path(raw.migrations_dir.as_deref()),
+        version_table: raw.version_table.as_deref().and_then(|text| {
+            let parse = |text: &str| VersionTable::parse(text).map(Some);
+            reader.parsed("VERSION_TABLE", Some(text), parse, VersionTable::ACCEPTED)
+        }),
+        migrate_command: reader.command("MIGRATE_COMMAND", raw.migrate_command.as_deref()),
         target: reader.target(raw.migration_target.as_deref()),
         database_ahead: reader.parsed(
             "DATABASE_AHEAD",

@@ -27,6 +27,8 @@ struct Known {
     applied: BTreeMap<String, AppliedRow>,
     /// Applied revisions that the image lacks, in the order in which they were applied.
     foreign: Vec<AppliedRow>,
+    /// Those in which a way back has stopped.
+    half: BTreeSet<String>,
     current: BTreeSet<String>,
 }
 
@@ -89,9 +91,11 @@ impl Listing {
     /// The same with what a database remembers.
     pub(super) fn online(graph: Graph, ledger: &Ledger) -> Self {
         let rows = || ledger.applied.iter().cloned();
+        let half = ledger.observed.ledger.iter().filter(|row| row.reverting);
         let known = Known {
             applied: rows().map(|row| (row.revision.clone(), row)).collect(),
             foreign: rows().filter(|row| graph.get_str(&row.revision).is_none()).collect(),
+            half: half.map(|row| row.revision.clone()).collect(),
             current: ledger.current.clone(),
         };
         Self { graph, ledger: Some(known) }
@@ -111,6 +115,11 @@ impl Listing {
             None => State::Unasked,
             Some(known) => known.applied.get(id).map_or(State::Pending, State::Applied),
         }
+    }
+
+    /// Whether a way back has stopped in the middle of it.
+    pub(super) fn is_half(&self, id: &str) -> bool {
+        self.ledger.as_ref().is_some_and(|known| known.half.contains(id))
     }
 
     /// Applied revisions that the image lacks, oldest first.
@@ -175,8 +184,8 @@ impl Listing {
             path: Some(revision.place.path.display().to_string()),
             head: heads.contains(id),
             applied,
-            applied_at: row.map(|row| row.at.as_str()),
-            applied_by: row.map(|row| row.by.as_str()),
+            applied_at: row.map(|row| row.at.as_str()).filter(|at| !at.is_empty()),
+            applied_by: row.map(|row| row.by.as_str()).filter(|by| !by.is_empty()),
         }
     }
 }

@@ -178,8 +178,8 @@ pub(crate) fn json_line(value: &impl Serialize) -> String {
     line
 }
 
-/// Writes an answer to stdout.
-pub(crate) fn write(text: &str) -> io::Result<()> {
+/// Writes an answer to stdout; whoever has read enough may hang up.
+pub fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever reads has seen enough: `… | head`.

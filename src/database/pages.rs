@@ -129,6 +129,9 @@ pub(super) fn log(history: &[HistoryLine]) -> String {
 
 /// When and by whom, to the second.
 pub(super) fn applied(row: &AppliedRow) -> String {
+    if row.at.is_empty() {
+        return "applied".to_owned();
+    }
     let seconds = row.at.split_once('.').map_or(row.at.clone(), |(time, _)| format!("{time}Z"));
     format!("applied {seconds} by {}", row.by)
 }
@@ -160,16 +163,19 @@ fn tagged(text: &mut String, listing: &Listing, paint: Paint) {
 fn all(text: &mut String, listing: &Listing, paint: Paint) {
     let lines = Lines::of(listing.graph());
     let mut rows: Vec<(String, String)> = Vec::new();
+    let there = |row: &AppliedRow| match paint.green(&applied(row)) {
+        whole if !listing.is_half(&row.revision) => whole,
+        half => format!("{half}, {}", paint.yellow("half reverted")),
+    };
     for row in listing.foreign().iter().rev() {
-        let state =
-            format!("{}, {}", paint.green(&applied(row)), paint.yellow("not in this image"));
+        let state = format!("{}, {}", there(row), paint.yellow("not in this image"));
         rows.push((lines::foreign(row), state));
     }
     for revision in listing.graph().revisions().rev() {
         let state = match listing.state(revision.id.as_str()) {
             State::Unasked => String::new(),
             State::Pending => paint.yellow("pending"),
-            State::Applied(row) => paint.green(&applied(row)),
+            State::Applied(row) => there(row),
         };
         rows.push((lines.full(revision), state));
     }

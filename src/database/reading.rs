@@ -6,13 +6,15 @@ use tracing::warn;
 
 use crate::{
     config::{Config, Reindex},
-    db::{AppliedRow, Database, DbError, HistoryLine, Observed, Runner},
+    db::{AppliedRow, Database, DbError, Event, HistoryLine, Observed, Recorded, Runner},
     error::Error,
     files::{self, Chain},
     graph::{Graph, target::Target},
     look::{Asked, Look},
+    plan,
     signals::Signals,
     stage::Stage,
+    version_table::VersionTable,
     wait,
 };
 
@@ -68,7 +70,7 @@ impl Reading<'_> {
 
     /// The whole history.
     pub(super) async fn history(&self) -> Result<Vec<HistoryLine>, Error> {
-        let mut database = self.open().await?;
+        let mut database = self.open(None).await?;
         let history = Box::pin(async {
             database.look().await?;
             database.history().await
@@ -84,14 +86,18 @@ impl Reading<'_> {
     pub(crate) fn chain(&self, offline: bool) -> Result<Chain, Error> {
         let url = self.config.database.as_ref().ok_or(Error::NoDatabase { offline })?;
         let directory = self.config.migrations_dir.as_deref();
-        files::load(directory, &Target::Heads, url.engine()).map_err(Error::Chain)
+        files::load(directory, &Target::Heads, url.engine(), self.config.version_table.as_ref())
+            .map_err(Error::Chain)
     }
 
     async fn ledger(&self, chain: Option<&Chain>) -> Result<Ledger, Error> {
-        let mut database = self.open().await?;
+        let mut database = self.open(chain.and_then(Chain::version_table)).await?;
         let ledger = Box::pin(async {
             let observed = database.look().await?;
-            let applied = database.applied().await?;
+            let applied = match chain.filter(|chain| chain.alembic.is_some()) {
+                None => database.applied().await?,
+                Some(chain) => delegated(chain, &observed, &database.history().await?),
+            };
             Ok((observed, applied))
         });
         let found = self.stopped_by_a_signal(ledger).await?;
@@ -100,14 +106,18 @@ impl Reading<'_> {
         database.close().await;
         let nothing = Asked { reindex: Reindex::False, hook: false, since: None };
         let current = Look::judge(&observed, chain, &nothing).heads;
+        let observed = match chain {
+            Some(chain) => plan::applied(chain, &observed).into_owned(),
+            None => observed,
+        };
         Ok(Ledger { observed, applied, current })
     }
 
     /// Waits until everything answers, as a run does.
-    pub(crate) async fn open(&self) -> Result<Database, Error> {
+    pub(crate) async fn open(&self, versions: Option<&VersionTable>) -> Result<Database, Error> {
         let runner = Runner::this();
         // What speaks to a database is a large future, and would be one inside of each verb.
-        let connecting = Box::pin(wait::until_ready(self.config, &runner));
+        let connecting = Box::pin(wait::until_ready(self.config, &runner, versions));
         self.signals.take_note();
         let ready = self.signals.or(connecting).await;
         let ready = ready.map_err(|signal| Error::Stopped { stage: Stage::Wait, signal })?;
@@ -121,4 +131,26 @@ impl Reading<'_> {
         let read = self.signals.or(reading).await;
         read.map_err(|signal| Error::Stopped { stage: Stage::Look, signal })
     }
+}
+
+/// What a version table says is applied, with when and by whom as far as the history knows.
+fn delegated(chain: &Chain, observed: &Observed, history: &[HistoryLine]) -> Vec<AppliedRow> {
+    let row = |row: &Recorded| {
+        let revision = chain.graph.get_str(&row.revision);
+        let line = history
+            .iter()
+            .rev()
+            .find(|line| line.event == Event::Upgrade.name() && line.subject == row.revision);
+        AppliedRow {
+            revision: row.revision.clone(),
+            parents: revision
+                .map(|revision| revision.parents.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            tag: revision.and_then(|revision| revision.tag.clone()),
+            title: revision.map(|revision| revision.title.clone()).unwrap_or_default(),
+            at: line.map(|line| line.at.clone()).unwrap_or_default(),
+            by: line.map(|line| line.by.clone()).unwrap_or_default(),
+        }
+    };
+    plan::applied(chain, observed).ledger.iter().map(row).collect()
 }

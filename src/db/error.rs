@@ -416,6 +416,18 @@ impl WorkError {
         matches!(self, Self::Db(error) if error.is_duplicate())
     }
 
+    /// Whether nobody can tell what became of what was asked.
+    #[must_use]
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_unanswered(),
+            Self::Stopped { outcome, .. } | Self::LockLost { outcome, .. } => {
+                *outcome == Outcome::Open
+            }
+            Self::Orphan { .. } | Self::ForeignKeys { .. } => false,
+        }
+    }
+
     /// The signal that ended it, if one did.
     #[must_use]
     pub fn signal(&self) -> Option<Signal> {

@@ -32,6 +32,7 @@ impl Runner {
 pub const TOOL: &str = concat!("prelaunch ", env!("CARGO_PKG_VERSION"));
 
 /// Which of the tables exist.
+#[expect(clippy::struct_excessive_bools, reason = "one for each table")]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Tables {
     /// `prelaunch_ledger`.
@@ -40,6 +41,8 @@ pub struct Tables {
     pub history: bool,
     /// `prelaunch_journal`, which only non-transactional scripts need.
     pub journal: bool,
+    /// The version table, if one was named.
+    pub versions: bool,
 }
 
 impl Tables {
@@ -106,6 +109,9 @@ pub struct Success {
 pub struct Observed {
     /// All applied revisions, in no order.
     pub ledger: Vec<Recorded>,
+    /// The rows of the version table, where one was named: heads, with all that comes before them
+    /// left to the graph.
+    pub versions: Vec<Recorded>,
     /// Successes of hooks and reindexing.
     pub successes: Vec<Success>,
     /// The newest line of the history, 0 where there is none: the time of this look, on a
@@ -354,6 +360,13 @@ impl Observed {
                     reverting: what == "reverting",
                 });
             }
+            "version" => self.versions.push(Recorded {
+                revision: name,
+                parents: Vec::new(),
+                checksum: None,
+                upgraded: seq,
+                reverting: false,
+            }),
             "hook" => self.successes.push(success(Event::Hook)),
             "reindex" => self.successes.push(success(Event::Reindex)),
             "last" => self.last = seq.unwrap_or_default(),

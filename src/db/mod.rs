@@ -30,6 +30,7 @@ use crate::{
     config::url::{Address, DatabaseUrl},
     engine::Engine,
     signals::Signals,
+    version_table::VersionTable,
 };
 
 /// How work under the lock is to be done.
@@ -74,7 +75,7 @@ pub enum Locked {
     /// Keeper and worker.
     Postgres(Box<postgres::Locked>),
     /// The lock file and one connection.
-    Sqlite(sqlite::Locked),
+    Sqlite(Box<sqlite::Locked>),
 }
 
 /// Where a URL leads, for the log: of a SQLite file the path that is meant in the end.
@@ -97,13 +98,21 @@ macro_rules! each {
 }
 
 impl Database {
-    /// One try to connect; the address must answer as something that can be written to.
-    pub async fn connect(url: &DatabaseUrl, runner: &Runner) -> Result<Self, DbError> {
+    /// One try to connect; the address must answer as something that can be written to. `versions`
+    /// is a table to be looked at besides our own.
+    pub async fn connect(
+        url: &DatabaseUrl,
+        runner: &Runner,
+        versions: Option<&VersionTable>,
+    ) -> Result<Self, DbError> {
+        let versions = versions.cloned();
         match url.address() {
             Address::Postgres(url) => {
-                postgres::Session::connect(url, runner).await.map(Self::Postgres)
+                postgres::Session::connect(url, runner, versions).await.map(Self::Postgres)
             }
-            Address::Sqlite(url) => sqlite::Session::connect(url, runner).await.map(Self::Sqlite),
+            Address::Sqlite(url) => {
+                sqlite::Session::connect(url, runner, versions).await.map(Self::Sqlite)
+            }
         }
     }
 
@@ -189,7 +198,7 @@ impl Queue {
     pub async fn enter(self) -> Result<Locked, WorkError> {
         match self {
             Self::Postgres(queue) => queue.enter().await.map(Box::new).map(Locked::Postgres),
-            Self::Sqlite(queue) => queue.enter().await.map(Locked::Sqlite),
+            Self::Sqlite(queue) => queue.enter().await.map(Box::new).map(Locked::Sqlite),
         }
     }
 
@@ -347,8 +356,12 @@ impl Locked {
         expected: &BTreeSet<String>,
     ) -> Result<bool, WorkError> {
         each!(Self, self, locked => locked.begin_own().await)?;
-        let marked = each!(Self, self, locked => locked.mark(revision).await)?;
-        if marked && self.recorded().await? == *expected {
+        // What the journal has of a revision that is whole is a leftover of its way up.
+        let begins = each!(Self, self, locked => locked.mark(revision).await)?;
+        if begins {
+            each!(Self, self, locked => locked.forget(revision).await)?;
+        }
+        if self.recorded().await? == *expected {
             self.commit().await?;
             return Ok(true);
         }
@@ -407,11 +420,8 @@ impl Locked {
                         Err(error) if error.is_duplicate() => return Ok(false),
                         fenced => fenced?,
                     }
-                }
-                let mut now = expected.clone();
-                now.extend(come.iter().map(|row| row.revision.clone()));
-                if self.recorded().await? != now {
-                    return Ok(false);
+                    // It may have been stopped part-way, and ended by hand.
+                    each!(Self, self, locked => locked.forget(&row.revision).await)?;
                 }
                 for revision in gone {
                     if !self.unfence(revision).await? {
@@ -422,6 +432,13 @@ impl Locked {
                 // Purged, and stamped again.
                 for row in come.iter().filter(|row| expected.contains(&row.revision)) {
                     self.fence(row, None).await?;
+                }
+                // Last, since what was waited for above may have changed it.
+                let left = expected.iter().filter(|id| !gone.contains(id)).cloned();
+                let now: BTreeSet<String> =
+                    left.chain(come.iter().map(|row| row.revision.clone())).collect();
+                if self.recorded().await? != now {
+                    return Ok(false);
                 }
                 Ok(true)
             }

@@ -1,18 +1,23 @@
 //! The same work as a script for `psql` or `sqlite3`, for those who may not let a program migrate.
 //!
 //! It promises what the work under the lock promises as far as text can: each revision is one
-//! transaction with its ledger row first, on which whoever else applies it waits and then fails;
+//! transaction with its ledger row first, on which whoever else takes the step waits and then fails;
 //! the script ends at its first error; and it begins only where the ledger is as it was when the
-//! script was written. It takes no lock, gives way to none, and keeps no journal.
+//! script was written. It takes no lock, gives way to none, and keeps no journal. So a revision
+//! without a transaction that has begun otherwise is not gone on with.
+//!
+//! What the two programs make of text by themselves is taken into account: psql puts its variables
+//! in the place of `:NAME`, and sqlite3 drops a carriage return at the end of a line.
 //!
 //! Surprising: `applied_by` and `run` are the word `sql`, since nobody knows who will run it: the
 //! same question gives the same text each time.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::{
     Event, LedgerRow, TOOL,
     sql::{self, literal},
+    sqlite::SETTINGS,
 };
 use crate::engine::Engine;
 
@@ -35,8 +40,8 @@ pub struct Part<'a> {
     pub change: Change<'a>,
     /// What is said above it, in one line each.
     pub notes: Vec<String>,
-    /// The statements, without semicolons.
-    pub statements: Vec<&'a str>,
+    /// The statements, without semicolons, as the program for the engine takes them.
+    pub statements: Vec<Cow<'a, str>>,
     /// Whether they run in one transaction.
     pub transactional: bool,
     /// How long each may wait for a lock, in a transaction on PostgreSQL.
@@ -69,21 +74,31 @@ impl OfflineScript {
         };
         let mut script = Self { engine, prefix, text: String::new() };
         script.notes(notes);
-        script.line(match engine {
-            Engine::Postgres => "\\set ON_ERROR_STOP on",
-            Engine::Sqlite => ".bail on\npragma foreign_keys = off;",
-        });
         let (tables, expected) = match engine {
             Engine::Postgres => {
+                script.line("\\set ON_ERROR_STOP on\n\\set AUTOCOMMIT on");
+                script.statement(ENCODING);
                 (sql::create_on_postgres(&script.prefix), script.expected_on_postgres(expected))
             }
-            Engine::Sqlite => (sql::create_on_sqlite(), Self::expected_on_sqlite(expected)),
+            Engine::Sqlite => {
+                script.line(".bail on");
+                script.statement(SETTINGS);
+                script.statement(CHECKS);
+                (sql::create_on_sqlite(), expected_on_sqlite(expected))
+            }
         };
         script.line("");
+        script.begin();
+        if engine == Engine::Postgres {
+            // Of what is there already nobody needs to hear.
+            script.statement("set local client_min_messages = warning");
+            script.in_schema(schema);
+        }
         // As it stands in the code it is indented.
         script.statement(&tables.replace("\n         ", "\n"));
         script.line("");
         script.statement(&expected);
+        script.statement("commit");
         script
     }
 
@@ -91,17 +106,25 @@ impl OfflineScript {
     pub fn add(&mut self, part: &Part<'_>) {
         self.line("");
         self.notes(&part.notes);
+        if self.engine == Engine::Sqlite {
+            self.statement(SETTINGS);
+        }
         if part.transactional {
-            self.begin(Some(part.lock_timeout));
+            self.begin();
+            self.own_settings(part.lock_timeout);
             self.ledger(&part.change);
             self.statements(&part.statements);
         } else {
+            self.begin();
+            self.alone(&part.change);
+            self.statement("commit");
             self.statements(&part.statements);
-            self.begin(None);
+            self.begin();
             self.ledger(&part.change);
         }
         self.history(&part.change, &part.heads);
         if self.engine == Engine::Sqlite && part.transactional {
+            self.statement("pragma ignore_check_constraints = off");
             self.statement(NO_NEW_VIOLATIONS);
         }
         self.statement("commit");
@@ -113,30 +136,52 @@ impl OfflineScript {
         self.text
     }
 
-    fn begin(&mut self, lock_timeout: Option<Duration>) {
-        match (self.engine, lock_timeout) {
-            (Engine::Postgres, None) => self.statement("begin"),
-            (Engine::Postgres, Some(timeout)) => {
-                self.statement("begin isolation level read committed read write");
-                let timeout = timeout.as_millis().clamp(1, 0x7fff_ffff);
+    fn begin(&mut self) {
+        self.statement(match self.engine {
+            Engine::Postgres => "begin isolation level read committed read write",
+            Engine::Sqlite => "begin immediate",
+        });
+    }
+
+    /// What a transaction of a revision begins with, as the one under the lock does.
+    fn own_settings(&mut self, lock_timeout: Duration) {
+        match self.engine {
+            Engine::Postgres => {
+                self.statement("discard temp");
+                self.statement("set local statement_timeout = 0");
+                let timeout = lock_timeout.as_millis().clamp(1, 0x7fff_ffff);
                 self.statement(&format!("set local lock_timeout = {timeout}"));
             }
-            (Engine::Sqlite, timeout) => {
-                self.statement("begin immediate");
-                if timeout.is_some() {
-                    self.statement(VIOLATIONS_BEFORE);
-                }
+            Engine::Sqlite => self.statement(VIOLATIONS_BEFORE),
+        }
+    }
+
+    /// What a revision without a transaction begins with: a way back is marked, so that no server
+    /// starts on what is half gone; a way on must not have begun in another way.
+    fn alone(&mut self, change: &Change<'_>) {
+        match change {
+            Change::Up(row) => {
+                let revision = self.text(&row.revision);
+                self.must(&format!(
+                    "not exists (select 1 from {}{} where revision = {revision})",
+                    self.prefix,
+                    sql::JOURNAL
+                ));
+            }
+            Change::Down(revision) => {
+                let revision = self.text(revision);
+                let mark = filled(&sql::mark_ledger(&self.prefix), &[revision]);
+                self.changes_one(&mark);
             }
         }
     }
 
     fn ledger(&mut self, change: &Change<'_>) {
-        let text = |value: &str| literal(value);
-        let maybe = |value: Option<&str>| value.map_or_else(|| "null".to_owned(), literal);
-        let filled = match change {
-            Change::Up(row) => filled(
-                &sql::insert_ledger(&self.prefix),
-                &[
+        let text = |value: &str| self.text(value);
+        let maybe = |value: Option<&str>| value.map_or_else(|| "null".to_owned(), text);
+        let revision = match change {
+            Change::Up(row) => {
+                let values = [
                     text(&row.revision),
                     text(&row.parents),
                     text(&row.depends_on),
@@ -149,11 +194,18 @@ impl OfflineScript {
                     "null".to_owned(),
                     text(BY),
                     text(TOOL),
-                ],
-            ),
-            Change::Down(revision) => filled(&sql::delete_ledger(&self.prefix), &[text(revision)]),
+                ];
+                self.statement(&filled(&sql::insert_ledger(&self.prefix), &values));
+                row.revision.as_str()
+            }
+            Change::Down(revision) => {
+                let gone = filled(&sql::delete_ledger(&self.prefix), &[text(revision)]);
+                self.changes_one(&gone);
+                revision
+            }
         };
-        self.statement(&filled);
+        let forgotten = filled(&sql::journal_forget(&self.prefix), &[self.text(revision)]);
+        self.statement(&forgotten);
     }
 
     fn history(&mut self, change: &Change<'_>, heads: &str) {
@@ -161,16 +213,14 @@ impl OfflineScript {
             Change::Up(row) => (Event::Upgrade, row.revision.as_str()),
             Change::Down(revision) => (Event::Downgrade, *revision),
         };
-        let values = [event.name(), subject, heads].map(literal);
-        let [event, subject, heads] = values;
-        let by = [BY, BY, TOOL].map(literal);
-        let [recorded_by, run, tool] = by;
+        let [event, subject, heads] = [event.name(), subject, heads].map(|value| self.text(value));
+        let [recorded_by, run, tool] = [BY, BY, TOOL].map(|value| self.text(value));
         let values = [event, subject, heads, "null".to_owned(), recorded_by, run, tool];
         self.statement(&filled(&sql::insert_history(&self.prefix), &values));
     }
 
     /// What the revision is made of, and the session as it was before it.
-    fn statements(&mut self, statements: &[&str]) {
+    fn statements(&mut self, statements: &[Cow<'_, str>]) {
         for statement in statements {
             self.statement(statement);
         }
@@ -178,36 +228,79 @@ impl OfflineScript {
             self.statement("reset session authorization");
             self.statement("reset role");
             self.statement("reset all");
+            self.statement(ENCODING);
         }
+    }
+
+    /// Changes one row, or the script ends.
+    fn changes_one(&mut self, change: &str) {
+        match self.engine {
+            Engine::Postgres => {
+                let body = format!("begin {change}; if not found then {OTHER_STATE} end if; end");
+                let body = self.text(&body);
+                self.statement(&format!("do {body}"));
+            }
+            Engine::Sqlite => {
+                self.statement(change);
+                self.must("changes() = 1");
+            }
+        }
+    }
+
+    /// Ends the script unless this holds.
+    fn must(&mut self, condition: &str) {
+        let statement = match self.engine {
+            Engine::Postgres => {
+                let body = format!("begin if not ({condition}) then {OTHER_STATE} end if; end");
+                format!("do {}", self.text(&body))
+            }
+            Engine::Sqlite => format!("insert into prelaunch_state select {condition}"),
+        };
+        self.statement(&statement);
+    }
+
+    /// A text constant that stays what it is on its way through the program, whatever the session
+    /// takes a backslash for.
+    fn text(&self, text: &str) -> String {
+        let plain = literal(text);
+        match self.engine {
+            Engine::Postgres if text.contains('\\') => format!("E{}", plain.replace('\\', "\\\\")),
+            Engine::Postgres => plain,
+            Engine::Sqlite => plain.replace('\r', "'||char(13)||'"),
+        }
+    }
+
+    /// Ends the script where what it creates would not be beside the ledger.
+    fn in_schema(&mut self, schema: &str) {
+        if schema.is_empty() {
+            return;
+        }
+        let (name, words) = (
+            self.text(schema),
+            self.text(&format!(
+                "this script is for the schema `{schema}`; let search_path lead there"
+            )),
+        );
+        let body = format!(
+            "begin if current_schema() is distinct from {name} then \
+               raise exception using message = {words}; \
+             end if; end"
+        );
+        let body = self.text(&body);
+        self.statement(&format!("do {body}"));
     }
 
     fn expected_on_postgres(&self, expected: &BTreeSet<String>) -> String {
         let body = format!(
             "begin \
                if (select coalesce(string_agg(revision, ' ' order by revision collate \"C\"), '') \
-                   from {}{}) <> {} then \
-                 raise exception 'this script is for another state of the ledger than it is in'; \
-               end if; \
+                   from {}{} where origin <> 'reverting') <> {} then {OTHER_STATE} end if; \
              end",
             self.prefix,
             sql::LEDGER,
-            literal(&spaced(expected)),
+            self.text(&spaced(expected)),
         );
-        format!("do {}", literal(&body))
-    }
-
-    fn expected_on_sqlite(expected: &BTreeSet<String>) -> String {
-        format!(
-            "create temp table prelaunch_state (fits integer constraint \
-               \"this script is for another state of the ledger than it is in\" check (fits));\n\
-             insert into prelaunch_state select coalesce(group_concat(revision, ' '), '') = {} \
-             from (select revision from {} order by revision);\n\
-             create temp table prelaunch_before (child, parent, fkid, n);\n\
-             create temp table prelaunch_after (violations integer constraint \
-               \"foreign keys point at nothing\" check (violations = 0))",
-            literal(&spaced(expected)),
-            sql::LEDGER,
-        )
+        format!("do {}", self.text(&body))
     }
 
     fn notes(&mut self, notes: &[String]) {
@@ -225,6 +318,29 @@ impl OfflineScript {
         let _ = writeln!(self.text, "{text}");
     }
 }
+
+fn expected_on_sqlite(expected: &BTreeSet<String>) -> String {
+    format!(
+        "insert into prelaunch_state select coalesce(group_concat(revision, ' '), '') = {} \
+         from (select revision from {} where origin <> 'reverting' order by revision)",
+        literal(&spaced(expected)),
+        sql::LEDGER,
+    )
+}
+
+/// The script is UTF-8, whatever the program or the database is set to.
+const ENCODING: &str = "set client_encoding = 'UTF8'";
+
+/// In PL/pgSQL.
+const OTHER_STATE: &str =
+    "raise exception 'this script is for another state of the ledger than it is in';";
+
+/// What conditions are written into, so that one which does not hold is an error.
+const CHECKS: &str = "create temp table prelaunch_state (fits integer constraint \
+       \"this script is for another state of the ledger than it is in\" check (fits));\n\
+     create temp table prelaunch_before (child, parent, fkid, n);\n\
+     create temp table prelaunch_after (violations integer constraint \
+       \"foreign keys point at nothing\" check (violations = 0))";
 
 /// What pointed at nothing already, by child table, parent table and number of the key.
 const VIOLATIONS_BEFORE: &str = "delete from prelaunch_before;\n\

@@ -95,11 +95,17 @@ pub(super) fn create_on_sqlite() -> String {
 ///
 /// * `revision`, or `reverting` where it is half gone: id, parents, checksum, the newest line of the
 ///   history that applied it;
+/// * `version`: an id in the version table `versions` (quoted), and the same;
 /// * `hook`, `reindex`: subject, heads, —, the newest line that says so;
 /// * `last`: the newest line of the history, which dates this look on the database's own count.
 ///
 /// Only the tables that exist may be named. `more` is one more `select` of the same columns.
-pub(super) fn look(prefix: &str, tables: super::Tables, more: Option<&str>) -> String {
+pub(super) fn look(
+    prefix: &str,
+    tables: super::Tables,
+    versions: Option<&str>,
+    more: Option<&str>,
+) -> String {
     const WHAT: &str = "case origin when 'reverting' then 'reverting' else 'revision' end";
     let mut parts = Vec::new();
     if tables.ledger {
@@ -129,6 +135,23 @@ pub(super) fn look(prefix: &str, tables: super::Tables, more: Option<&str>) -> S
              from {prefix}{HISTORY}"
         ));
     }
+    if let Some(versions) = versions.filter(|_| tables.versions) {
+        parts.push(if tables.history {
+            format!(
+                "select 'version' as what, v.version_num as name, '' as detail, \
+                        cast(null as text) as extra, u.seq as seq \
+                 from {versions} v left join (\
+                   select subject, max(seq) as seq from {prefix}{HISTORY} \
+                   where event = 'upgrade' group by subject\
+                 ) u on u.subject = v.version_num"
+            )
+        } else {
+            format!(
+                "select 'version' as what, version_num as name, '' as detail, \
+                        cast(null as text) as extra, cast(null as bigint) as seq from {versions}"
+            )
+        });
+    }
     parts.extend(more.map(str::to_owned));
     if parts.is_empty() {
         // The same five columns without a row, so that the caller has one way to read.
@@ -156,9 +179,12 @@ pub(super) fn delete_ledger(prefix: &str) -> String {
     format!("delete from {prefix}{LEDGER} where revision = $1")
 }
 
-/// Notes that a revision is going, statement by statement; false if it has gone.
+/// Notes that a revision which is whole begins to go, statement by statement.
 pub(super) fn mark_ledger(prefix: &str) -> String {
-    format!("update {prefix}{LEDGER} set origin = 'reverting' where revision = $1")
+    format!(
+        "update {prefix}{LEDGER} set origin = 'reverting' \
+         where revision = $1 and origin <> 'reverting'"
+    )
 }
 
 /// Puts another script of the same revision in the place of the one that was run.

@@ -95,6 +95,12 @@ pub enum MigrateError {
     /// A row of the ledger is none of ours.
     #[error("the ledger has a row whose revision is `{0}`, which is no id; correct it by hand")]
     StrangeId(String),
+    /// The revisions are Alembic's.
+    #[error(
+        "these revisions are Alembic's; go there with `alembic`, or to `MIGRATION_TARGET` with \
+         `AUTO_MIGRATION=true prelaunch run`"
+    )]
+    Alembic,
     /// An engine is needed, and nothing says which.
     #[error("set DATABASE_URL, or say --engine postgres or --engine sqlite")]
     NoEngine,
@@ -164,7 +170,7 @@ impl MigrateError {
             Self::Elsewhere { .. } => 14,
             Self::NoDown { .. } | Self::Kept(_) | Self::Ledger(_) | Self::StrangeId(_) => 20,
             Self::Scripts(error) => error.exit_code(),
-            Self::NoEngine => 10,
+            Self::NoEngine | Self::Alembic => 10,
         }
     }
 }

@@ -32,9 +32,9 @@ use std::{
 use tracing::info;
 
 pub use self::error::MigrateError;
-use self::{course::Course, goal::Goal};
+use self::{course::Course, error::named, goal::Goal};
 use crate::{
-    apply::{self, Patience},
+    apply::{self, ApplyError, Patience},
     cli::{Change, Migrate},
     config::Config,
     database::{pages::Paint, reading::Reading, write},
@@ -43,7 +43,7 @@ use crate::{
     files::Chain,
     graph::{Way, target::Target},
     lock::{self, Turn},
-    plan::{self, Next},
+    plan::{self, Next, Refusal},
     signals::Signals,
     stage::Stage,
 };
@@ -95,13 +95,17 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Res
         let text = offline::answer(reading, asked, paint)?;
         return write(&text).map_err(Error::Output);
     }
-    let chain = reading.chain(true)?;
-    let mut database = reading.open().await?;
+    let chain = scripts(reading, true)?;
+    let mut database = reading.open(None).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let target = &asked.revision.to;
     let course = Course::plot(&chain, &observed, &kept, target).map_err(Error::Migrate)?;
     if asked.plan || asked.sql {
         let text = if asked.sql {
+            // What of it has run is in the journal, which a script cannot go on from.
+            if let Some(half @ Refusal::HalfReverted { .. }) = plan::wrong(&chain, &observed) {
+                return Err(Error::Migrate(MigrateError::Refused(half)));
+            }
             let schema = database.schema();
             offline::script(&course, &chain, &schema, reading.config).map_err(Error::Migrate)?
         } else {
@@ -135,6 +139,15 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Res
         under_the_lock(&mut locked, &chain, &kept, target, &course, reading.config).await;
     locked.release().await;
     migrated
+}
+
+/// The scripts; an Alembic environment has none.
+fn scripts(reading: &Reading<'_>, offline: bool) -> Result<Chain, Error> {
+    let chain = reading.chain(offline)?;
+    match chain.alembic {
+        Some(_) => Err(Error::Migrate(MigrateError::Alembic)),
+        None => Ok(chain),
+    }
 }
 
 /// What the database remembers, with the texts of what the scripts here do not have.
@@ -195,17 +208,22 @@ async fn under_the_lock(
     }
     course.tell();
     let work = course.work(chain).map_err(Error::Migrate)?;
-    apply::apply(locked, &work, Patience::of(config)).await.map_err(Error::Apply)?;
+    let applied = apply::apply(locked, &work, Patience::of(config)).await;
+    applied.map_err(|error| {
+        let overtaken = matches!(error, ApplyError::Overtaken { .. });
+        if overtaken { Error::Migrate(MigrateError::Moved) } else { Error::Apply(error) }
+    })?;
     let observed = locked.look().await.map_err(Error::Locked)?;
-    let reached = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;
-    // A step that is counted from where the database is leads on from there again.
-    if reached.at() == course.route.to {
-        info!(stage = %Stage::Apply, event = "migrated", at = reached.at_text(), "the database is there");
+    let recorded = observed.ledger.iter().map(|row| row.revision.clone()).collect();
+    let graph = course::union(chain, &recorded, kept).map_err(Error::Migrate)?;
+    // Not by the target: one that is counted from where the database is means another place now,
+    // or none.
+    let reached = graph.current(&recorded);
+    let at = named(&reached.iter().map(ToString::to_string).collect::<Vec<_>>());
+    if reached == course.route.to {
+        info!(stage = %Stage::Apply, event = "migrated", at, "the database is there");
         Ok(())
     } else {
-        Err(Error::Migrate(MigrateError::Elsewhere {
-            target: target.to_string(),
-            at: reached.at_text(),
-        }))
+        Err(Error::Migrate(MigrateError::Elsewhere { target: target.to_string(), at }))
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn answer(
         let course = Course::offline(graph, recorded, to).map_err(Error::Migrate)?;
         return Ok(pages::route(&course, asked.json, paint));
     };
-    let chain = files::load(directory, &Target::Heads, engine).map_err(Error::Chain)?;
+    let chain = files::load(directory, &Target::Heads, engine, None).map_err(Error::Chain)?;
     let recorded = begins(&chain.graph, asked).map_err(Error::Migrate)?;
     let course = Course::offline(chain.graph.clone(), recorded, to).map_err(Error::Migrate)?;
     let text = if asked.sql {
@@ -103,7 +103,7 @@ pub(super) fn script(
         text.add(&Part {
             change,
             notes,
-            statements: statements.iter().map(|statement| statement.text.as_str()).collect(),
+            statements: statements.iter().map(|statement| statement.piped(chain.engine)).collect(),
             transactional: script.settings.transactional,
             lock_timeout: script.settings.lock_timeout.unwrap_or(config.ddl_lock_timeout),
             heads: course::heads_text(&course.graph, &recorded),

@@ -10,7 +10,7 @@ use super::{
     MigrateError,
     course::{self, Course, heads_text},
     error::named,
-    locked, seen,
+    locked, scripts, seen,
 };
 use crate::{
     apply::ledger_row,
@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     files::Chain,
     graph::{Graph, RouteError, Way, revision::RevisionId, target::Target},
-    plan::Next,
+    plan::{Next, Refusal},
     script::Direction,
     stage::Stage,
 };
@@ -30,8 +30,8 @@ pub(super) async fn stamp(
     target: &Target,
     purge: bool,
 ) -> Result<(), Error> {
-    let chain = reading.chain(false)?;
-    let mut database = reading.open().await?;
+    let chain = scripts(reading, false)?;
+    let mut database = reading.open(None).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let stamp = |observed: &Observed| {
         if purge {
@@ -40,7 +40,8 @@ pub(super) async fn stamp(
             Stamp::moved(&chain, observed, &kept, target)
         }
     };
-    if stamp(&observed).map_err(Error::Migrate)?.is_nothing() {
+    let seen = stamp(&observed).map_err(Error::Migrate)?;
+    if seen.is_nothing() {
         info!(stage = %Stage::Plan, event = "unneeded", "the ledger says so already; nothing to do");
         database.close().await;
         return Ok(());
@@ -49,6 +50,10 @@ pub(super) async fn stamp(
     let stamped = async {
         let observed = locked.look().await.map_err(Error::Locked)?;
         let stamp = stamp(&observed).map_err(Error::Migrate)?;
+        // Counted from where the database was, and that has another meaning now.
+        if stamp.at != seen.at {
+            return Err(Error::Migrate(MigrateError::Moved));
+        }
         locked.create_tables().await.map_err(Error::Locked)?;
         let at = stamp.at.clone();
         let (correction, entry) = stamp.into_correction();
@@ -96,6 +101,18 @@ impl Stamp {
                 after.retain(|id| !gone.contains(id));
             }
         }
+        // What is half gone and said to be there is whole again, and forgets how far it had gone.
+        let half =
+            observed.ledger.iter().filter(|row| row.reverting && after.contains(&row.revision));
+        for row in half {
+            let script = chain.scripts.get(row.revision.as_str());
+            let id = script.map(|script| script.revision.id.clone()).ok_or_else(|| {
+                let revisions = vec![row.revision.clone()];
+                MigrateError::Refused(Refusal::HalfReverted { revisions })
+            })?;
+            gone.push(row.revision.clone());
+            come.extend(rows(chain, &[id]));
+        }
         let at = course.route.to.iter().map(ToString::to_string).collect();
         let heads = heads_text(&course.graph, &after);
         Ok(Self { expected: course.recorded, gone, come, at, heads })
@@ -140,10 +157,10 @@ fn rows(chain: &Chain, steps: &[RevisionId]) -> Vec<LedgerRow> {
 
 /// Accepts the script of a revision as it is now, after it had been applied as it was.
 pub(super) async fn accept(reading: &Reading<'_>, target: &Target) -> Result<(), Error> {
-    let chain = reading.chain(false)?;
+    let chain = scripts(reading, false)?;
     let id = one(&chain.graph, target).map_err(Error::Migrate)?;
     let Some(script) = chain.scripts.get(&id) else { return Ok(()) };
-    let mut database = reading.open().await?;
+    let mut database = reading.open(None).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let Some(from) =
         changed(&observed, &id, script.checksum(chain.engine).as_str()).map_err(Error::Migrate)?

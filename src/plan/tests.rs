@@ -21,7 +21,14 @@ pub(crate) fn chain(text: &str, target: &str) -> Chain {
         graph.revisions().map(|revision| (revision.id.clone(), script(revision))).collect();
     let target = Target::parse(target).unwrap();
     let ids = graph.resolve(&target).unwrap();
-    Chain { graph, scripts, target: ids, target_text: target.to_string(), engine: Engine::Sqlite }
+    Chain {
+        graph,
+        scripts,
+        target: ids,
+        target_text: target.to_string(),
+        engine: Engine::Sqlite,
+        alembic: None,
+    }
 }
 
 /// What a database remembers that has applied these, one line of history each.
@@ -35,7 +42,7 @@ pub(crate) fn observed(chain: &Chain, ids: &str) -> Observed {
     };
     let ledger: Vec<Recorded> = (1..).zip(ids.split_whitespace()).map(row).collect();
     let last = i64::try_from(ledger.len()).unwrap();
-    Observed { ledger, successes: Vec::new(), last }
+    Observed { ledger, versions: Vec::new(), successes: Vec::new(), last }
 }
 
 /// How a database that has applied `recorded` stands to a graph.

@@ -5,9 +5,10 @@
 //! what a function, a cascade or a block of PL/pgSQL takes along.
 //!
 //! Surprising: a table that the section itself has created is no loss, and one whose name is taken
-//! over by another table afterwards is *rebuilt*, as SQLite's rebuilds of tables are.
+//! over afterwards by another table with rows in it is *rebuilt*, as SQLite's rebuilds of tables are.
+//! One that is created anew and stays empty is dropped, whatever its name.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeMap, fmt};
 
 use super::{
     lexer::{Kind, Token},
@@ -49,48 +50,90 @@ impl fmt::Display for Loss {
 /// What these statements throw away, in their order.
 #[must_use]
 pub fn losses(statements: &[Statement]) -> Vec<Loss> {
-    let mut losses: Vec<Loss> = Vec::new();
-    let mut created = BTreeSet::new();
-    for statement in statements {
-        for effect in statement.effects() {
-            match effect {
-                Effect::Created(name) => {
-                    rebuilt(&mut losses, &name);
-                    created.insert(name);
-                }
-                Effect::Renamed { from, to } => {
-                    rebuilt(&mut losses, &to);
-                    // The name of what was here before belongs to nobody now.
-                    if created.remove(&from) {
-                        created.insert(to);
-                    }
-                }
-                Effect::Lost(Loss::Table(name)) if created.remove(&name) => {}
-                Effect::Lost(Loss::Rows(name) | Loss::Column { table: name, .. })
-                    if created.contains(&name) => {}
-                Effect::Lost(loss) => {
-                    if !losses.contains(&loss) {
-                        losses.push(loss);
-                    }
-                }
-            }
-        }
+    let mut so_far = SoFar::default();
+    for effect in statements.iter().flat_map(Statement::effects) {
+        so_far.after(effect);
     }
-    losses
+    so_far.losses
 }
 
-/// The name of a table that was dropped is taken over.
-fn rebuilt(losses: &mut [Loss], name: &str) {
-    let dropped = losses.iter_mut().find(|loss| **loss == Loss::Table(name.to_owned()));
-    if let Some(loss) = dropped {
-        *loss = Loss::Rebuilt(name.to_owned());
+/// What is known after some of the statements.
+#[derive(Default)]
+struct SoFar {
+    losses: Vec<Loss>,
+    /// The tables that the section has created, and whether rows have come into them.
+    created: BTreeMap<String, bool>,
+    /// The names by which tables were known before it, by those that it gave them.
+    before: BTreeMap<String, String>,
+}
+
+impl SoFar {
+    fn after(&mut self, effect: Effect) {
+        match effect {
+            Effect::Created(name) => _ = self.created.entry(name).or_default(),
+            Effect::Filled(name) => {
+                if let Some(filled) = self.created.get_mut(&name) {
+                    *filled = true;
+                    self.taken_over(&name);
+                }
+            }
+            Effect::Renamed { from, to } => {
+                self.taken_over(&to);
+                match self.created.remove(&from) {
+                    Some(filled) => _ = self.created.insert(to, filled),
+                    None => _ = self.before.insert(to, self.name_before(from)),
+                }
+            }
+            Effect::Lost(Loss::Table(name)) => {
+                if self.created.remove(&name).is_some() {
+                    return;
+                }
+                let name = self.name_before(name);
+                let filled = self.created.get(&name).is_some_and(|filled| *filled);
+                self.lost(if filled { Loss::Rebuilt(name) } else { Loss::Table(name) });
+            }
+            Effect::Lost(Loss::Rows(name) | Loss::Column { table: name, .. })
+                if self.created.contains_key(&name) => {}
+            Effect::Lost(Loss::Rows(name)) => {
+                let name = self.name_before(name);
+                self.lost(Loss::Rows(name));
+            }
+            Effect::Lost(Loss::Column { table, column }) => {
+                let table = self.name_before(table);
+                self.lost(Loss::Column { table, column });
+            }
+            Effect::Lost(loss @ (Loss::Schema(_) | Loss::Rebuilt(_))) => self.lost(loss),
+        }
+    }
+
+    fn lost(&mut self, loss: Loss) {
+        if !self.losses.contains(&loss) {
+            self.losses.push(loss);
+        }
+    }
+
+    fn name_before(&self, name: String) -> String {
+        self.before.get(&name).cloned().unwrap_or(name)
+    }
+
+    /// Another table with rows has the name of one that was dropped.
+    fn taken_over(&mut self, name: &str) {
+        let dropped = self.losses.iter_mut().find(|loss| **loss == Loss::Table(name.to_owned()));
+        if let Some(loss) = dropped {
+            *loss = Loss::Rebuilt(name.to_owned());
+        }
     }
 }
 
 /// What a statement does to tables.
 enum Effect {
     Created(String),
-    Renamed { from: String, to: String },
+    /// Rows come into it.
+    Filled(String),
+    Renamed {
+        from: String,
+        to: String,
+    },
     Lost(Loss),
 }
 
@@ -111,8 +154,16 @@ impl Statement {
             self.name(&mut rest).into_iter().map(lost(Loss::Rows)).collect()
         } else if self.take(&mut rest, &["ALTER", "TABLE"]).is_some() {
             self.alterations(rest)
+        } else if self.take(&mut rest, &["INSERT"]).is_some() {
+            for conflict in ["ABORT", "FAIL", "IGNORE", "REPLACE", "ROLLBACK"] {
+                let _ = self.take(&mut rest, &["OR", conflict]);
+            }
+            let _ = self.take(&mut rest, &["INTO"]);
+            self.name(&mut rest).into_iter().map(Effect::Filled).collect()
         } else {
-            self.created(rest).into_iter().map(Effect::Created).collect()
+            let Some(name) = self.created(rest) else { return Vec::new() };
+            let filled = self.contains(&["AS", "SELECT"]).then(|| Effect::Filled(name.clone()));
+            [Effect::Created(name)].into_iter().chain(filled).collect()
         }
     }
 

@@ -9,7 +9,7 @@
 //! the `END` of a `CASE` never does. This is `sqlite3_complete`'s rule, and the grammar of
 //! PostgreSQL, which keeps `END` as a statement out of such bodies, allows it too.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     fault::ScriptFaultKind,
@@ -54,12 +54,46 @@ impl Statement {
         words.take(n).map(|token| self.slice(token).to_ascii_uppercase()).collect()
     }
 
+    /// Whether it changes nothing but its session: `SET`, `RESET`, SQLite's `PRAGMA`.
+    #[must_use]
+    pub fn is_a_setting(&self) -> bool {
+        let words = self.words(1);
+        words.first().is_some_and(|word| matches!(word.as_str(), "SET" | "RESET" | "PRAGMA"))
+    }
+
     /// The line and column in the file of a character of `text`, given as PostgreSQL gives the
     /// position of an error: in characters, counted from 1. Beyond the end, that of the end.
     #[must_use]
     pub fn position(&self, offset_chars: usize) -> (usize, usize) {
         let before = self.text.chars().take(offset_chars.saturating_sub(1));
         before.fold((self.line, self.column), after)
+    }
+
+    /// Its text for the program of the engine, which must make nothing else of it: psql takes a
+    /// name or a quote right behind a colon (`list[1:n]`) for a variable, but none behind a blank.
+    #[must_use]
+    pub fn piped(&self, engine: Engine) -> Cow<'_, str> {
+        let mut text = String::new();
+        let mut at = 0;
+        for pair in self.tokens.windows(2) {
+            let [colon, name] = pair else { continue };
+            // Of the two colons of a cast psql takes neither.
+            if engine == Engine::Postgres
+                && self.slice(colon) == ":"
+                && colon.end == name.start
+                && matches!(name.kind, Kind::Word | Kind::Quoted | Kind::Text)
+                && !self.text[..colon.start].ends_with(':')
+            {
+                text.push_str(&self.text[at..colon.end]);
+                text.push(' ');
+                at = colon.end;
+            }
+        }
+        if at == 0 {
+            return Cow::Borrowed(&self.text);
+        }
+        text.push_str(&self.text[at..]);
+        Cow::Owned(text)
     }
 
     /// The index that it builds without blocking writes, if that is what it does.

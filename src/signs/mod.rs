@@ -2,13 +2,14 @@
 //! systemd's `NOTIFY_SOCKET`.
 //!
 //! Nothing tells them apart from the log: whatever they say was an event first. A layer of the log
-//! ([`state::Watcher`]) keeps what the events have said as one [`state::State`], whatever
+//! ([`state::Watcher`]) keeps what the events have said as one `State`, whatever
 //! `LOG_LEVEL` says, and everybody here reads that.
 //!
 //! - `state` what the events have said so far
 //! - `http` the listener
 //! - `notify` systemd's protocol
 //! - `metrics` the figures of a run for Prometheus' text files
+//! - `otel` the run as a trace for OpenTelemetry, with the feature of that name
 //!
 //! It promises to be gone before the server starts, listener and all, so that the server can have
 //! the port; and never to end a run: what cannot be bound or written is a warning.
@@ -16,6 +17,8 @@
 mod http;
 mod metrics;
 mod notify;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod state;
 
 use std::{fs, io, path::Path, process, time::Duration};
@@ -57,7 +60,7 @@ impl<'a> Signs<'a> {
             }
         }
         if config.status_file.is_some() || config.notify_socket.is_some() {
-            let (file, socket) = (config.status_file.clone(), config.notify_socket.clone());
+            let (mut file, socket) = (config.status_file.clone(), config.notify_socket.clone());
             tasks.push(tokio::spawn(async move {
                 let mut said = None;
                 loop {
@@ -65,9 +68,8 @@ impl<'a> Signs<'a> {
                     // What has not changed needs no file; systemd must hear it again.
                     if said.as_ref() != Some(&state.said()) {
                         said = Some(state.said());
-                        if let Some(file) = &file {
-                            write(file, "STATUS_FILE", &state.json());
-                        }
+                        // One warning is enough; the end tries once more.
+                        file = file.filter(|file| write(file, "STATUS_FILE", &state.json()));
                     }
                     if let Some(socket) = &socket {
                         notify::working(socket, &state, BEAT);
@@ -104,14 +106,17 @@ impl Drop for Signs<'_> {
     }
 }
 
-/// Writes a file so that whoever reads it finds all of the old text or all of the new one.
-fn write(path: &Path, what: &'static str, text: &str) {
-    if let Err(error) = replaced(path, text) {
+/// Writes a file so that whoever reads it finds all of the old text or all of the new one; whether
+/// it could.
+fn write(path: &Path, what: &'static str, text: &str) -> bool {
+    let replaced = replaced(path, text);
+    if let Err(error) = &replaced {
         warn!(
             stage = %Stage::Configure, event = "no_sign", what, why = error.to_string(),
             "cannot write the file; goes on without"
         );
     }
+    replaced.is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a file for others, and no source of anything")]
@@ -119,8 +124,9 @@ fn replaced(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", process::id()));
     let beside = Path::new(&name);
-    fs::write(beside, text)?;
-    fs::rename(beside, path).inspect_err(|_| _ = fs::remove_file(beside))
+    let written = fs::write(beside, text).and_then(|()| fs::rename(beside, path));
+    // On a full disk there may be a part of it.
+    written.inspect_err(|_| _ = fs::remove_file(beside))
 }
 
 /// What a run has come to, for `/status` and the file.

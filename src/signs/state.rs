@@ -181,8 +181,13 @@ impl<S: Subscriber> Layer<S> for Watcher {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut heard = Heard::default();
         event.record(&mut heard);
-        known().hear(heard);
-        CHANGED.notify_one();
+        #[cfg(feature = "otel")]
+        super::otel::record(event);
+        // That a sign cannot be shown is no news of the run: it would be told, and fail, and so on.
+        if heard.event.as_deref() != Some("no_sign") {
+            known().hear(heard);
+            CHANGED.notify_one();
+        }
     }
 }
 

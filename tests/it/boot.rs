@@ -200,3 +200,23 @@ fn stand(database: &dyn Database) -> String {
         Engine::Postgres => database.lock(),
     }
 }
+
+/// What a script set for its session is gone with it, and what follows counts on it.
+#[test]
+fn a_script_that_goes_on_has_its_settings_again() {
+    let database = Postgres::create();
+    database.query("create schema other");
+    let start = Prelaunch::on(&database).env("AUTO_MIGRATION", "true");
+    let script = |last: &str| {
+        format!(
+            "-- a01\n-- revision: a01\n-- transaction: false\n-- migrate:up\nset search_path = other;\n\
+             create table first (n integer);\n{last}\n"
+        )
+    };
+    let stopped = start.script("a01.sql", &script("create table second (n nonsense);"));
+    stopped.run().assert_status(15);
+    stopped.script("a01.sql", &script("create table second (n integer);")).run().assert_status(0);
+    let tables = "select string_agg(relname, ' ' order by relname) from pg_class \
+                  where relkind = 'r' and relnamespace = 'other'::regnamespace";
+    assert_eq!(database.query(tables), "first second");
+}

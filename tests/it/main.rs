@@ -25,12 +25,16 @@
 //! - `bed` that the test bed itself does what the others take for granted
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
+//! - `alembic` starts of images whose revisions are Alembic's
 //! - `terminal` what the verbs of the terminal answer
-//! - `migrate` how they change a database
+//! - `migrate` how they change a database; `piped` how scripts of `--sql` do
+//! - `back` that a way back holds when something comes between
 //! - `docs` that what the documentation tells people to type works
 //! - `revision` what they write and examine; `lint` what they warn about
 //! - `import` what `revision import` promises whatever Alembic is
 //! - `pages` shell completions and manual pages
+//! - `install` the binary as a file, for an image that does not have it
+//! - `supply` what the binary is made of
 //! - `tidy` what lints cannot say about this repository
 //! - `conformance` what each engine holds to when several runners come at once, or one dies
 //! - `concurrently` that no index that is built concurrently waits for a runner in the queue
@@ -51,6 +55,7 @@
 //! - `children` hooks and delegated commands: what they are given, and how they end
 //! - `run_as` becoming another user
 //! - `signs` what those are told who watch from outside
+//! - `otel` what a collector of OpenTelemetry is sent, with the feature of that name
 //! - `signals` that a signal ends every kind of wait, and what is left then
 #![allow(
     clippy::expect_used,
@@ -63,6 +68,8 @@
     reason = "tests are the world around the program: its environment, files and clock"
 )]
 
+mod alembic;
+mod back;
 mod bed;
 mod boot;
 mod busy;
@@ -83,7 +90,11 @@ mod import;
 mod limits;
 mod misbehaving;
 mod log;
+mod install;
 mod migrate;
+#[cfg(feature = "otel")]
+mod otel;
+mod piped;
 mod orphans;
 mod outcome;
 mod pages;
@@ -107,6 +118,7 @@ mod sqlite;
 mod sqlite_faults;
 mod terminal;
 mod tidy;
+mod supply;
 mod supervise;
 mod tls;
 mod wait;

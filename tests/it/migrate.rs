@@ -8,10 +8,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    database::{Database, Engine, on_both},
+    database::{Database, Engine, eventually, on_both},
     outcome::Outcome,
     postgres::Postgres,
     prelaunch::Prelaunch,
@@ -87,6 +88,8 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
 ",
             rebuilt("suggestions"), rebuilt("users"), rebuilt("datasets"), rebuilt("responses"),
         ));
+        migrate(&start, &["--revision", "1.7", "--yes"]).assert_status(16)
+            .assert_last_words(&refused.last_words());
         let allowed = migrate(&start, &["--revision", "1.7", "--allow-downgrade"]);
         allowed.assert_status(16).assert_stdout(&refused.stdout()).assert_last_words(
             "prelaunch: exit 16 in plan: reverting 9 revisions has to be confirmed, and there is no terminal to ask at; add --yes",
@@ -152,6 +155,11 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         current(&["--revision", "3fc3"], "3fc3c0839959");
         current(&["--revision", "heads"], "1e629a913727 (head)");
         current(&["--revision", "base"], "");
+        // To the very ends, from where the same count leads nowhere.
+        current(&["--revision", "+1"], "74694870197c");
+        current(&["--revision", "-1"], "");
+        current(&["--revision", "+12"], "1e629a913727 (head)");
+        current(&["--revision", "-12"], "");
         for (target, words) in [
             ("v1.8", "no revision, tag or label here is called `v1.8`; the nearest is `1.8`"),
             ("2.0", "no revision here has the tag `2.0`; the newest tag is `1.13`"),
@@ -353,6 +361,26 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         assert_eq!(database.history(), ["upgrade a01", "accept a01", "upgrade a02"]);
     }
 
+    fn what_is_accepted_is_what_was_compared(database: &dyn Database) {
+        let start = Prelaunch::on(database).revision("a01", "", "create table a01 (n integer);");
+        migrate(&start, &[]).assert_status(0);
+        let changed = start.revision("a01", "", "create table a01 (n integer not null);");
+        let mut other = database.session();
+        other.execute(match database.engine() {
+            Engine::Postgres => "begin; lock table prelaunch_ledger in share row exclusive mode",
+            Engine::Sqlite => "begin immediate",
+        });
+        let running = changed.args(&["database", "accept", "a01"]).spawn();
+        running.wait_for("has the lock");
+        other.execute("update prelaunch_ledger set checksum = 'another'");
+        other.execute("commit");
+        running.wait().assert_status(16).assert_last_words(
+            "prelaunch: exit 16 in plan: somebody else changed the ledger meanwhile; look again, and repeat the command",
+        );
+        assert_eq!(database.query("select checksum from prelaunch_ledger"), "another");
+        assert_eq!(database.history(), ["upgrade a01"]);
+    }
+
     fn a_stamp_says_where_the_schema_is_and_runs_nothing(database: &dyn Database) {
         let start = Prelaunch::on(database).migrations_from("demo");
         let stamp = |arguments: &[&str]| {
@@ -417,11 +445,77 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         }
         migrate(&start, &[]).assert_status(16)
             .assert_last_words(&format!("prelaunch: exit 16 in plan: {half}"));
+        let listed = start.clone().args(&["database", "revisions"]).run();
+        assert!(listed.raw_stdout.contains(", half reverted\n"), "{}", listed.transcript());
         database.query("create table a03 (n integer)");
         migrate(&start, &["--revision", "base", "--allow-downgrade", "--yes"]).assert_status(0);
         assert_eq!((database.ledger(), database.history()), (vec![], vec!["upgrade a01".into(), "downgrade a01".into()]));
         assert_eq!(database.recorded("select revision from prelaunch_journal"), [""; 0]);
         start.clone().env("AUTO_MIGRATION", "check").run().assert_status(17);
+    }
+
+    /// Whoever puts right by hand what stopped part-way says so with a stamp, and nothing of what the
+    /// journal had is taken for done afterwards.
+    fn a_stamp_ends_what_stopped_part_way(database: &dyn Database) {
+        let start = Prelaunch::on(database).script("a01.sql", "
+            -- a01
+            -- revision: a01
+            -- transaction: false
+            -- migrate:up
+            create table a01 (n integer);
+            create table a02 as select n from a03;
+            -- migrate:down
+            drop table a01;
+            drop table a02;
+        ");
+        let back = ["--revision", "base", "--allow-downgrade", "--yes"];
+        let stamp = |target: &str| {
+            start.clone().args(&["database", "stamp", target]).run().assert_status(0);
+        };
+        migrate(&start, &[]).assert_status(15);
+        database.query("create table a02 (n integer)");
+        stamp("a01");
+        assert_eq!(database.recorded("select revision from prelaunch_journal"), [""; 0]);
+        migrate(&start, &back).assert_status(0);
+        assert_eq!(shape(database), "");
+
+        // The way back stops, too; first it is put right to what was before it.
+        database.query("create table a01 (n integer)");
+        stamp("a01");
+        migrate(&start, &back).assert_status(15);
+        database.query("create table a01 (n integer)");
+        database.query("create table a02 (n integer)");
+        stamp("a01");
+        assert_eq!(database.recorded("select origin from prelaunch_ledger"), ["stamp"]);
+        start.clone().env("AUTO_MIGRATION", "check").run().assert_status(0);
+        migrate(&start, &back).assert_status(0);
+        assert_eq!(shape(database), "");
+
+        // And then to what is behind it.
+        database.query("create table a01 (n integer)");
+        stamp("a01");
+        migrate(&start, &back).assert_status(15);
+        stamp("base");
+        assert_eq!(database.ledger(), [""; 0]);
+        database.query("create table a03 (n integer)");
+        migrate(&start, &[]).assert_status(0);
+    }
+
+    /// A line of the journal that its revision has outlived, however it came there.
+    fn a_leftover_of_the_journal_does_not_stop_a_way_back(database: &dyn Database) {
+        let start = Prelaunch::on(database).script("a01.sql", "
+            -- a01
+            -- revision: a01
+            -- transaction: false
+            -- migrate:up
+            create table a01 (n integer);
+            -- migrate:down
+            drop table a01;
+        ");
+        migrate(&start, &[]).assert_status(0);
+        database.query("insert into prelaunch_journal (revision, statement, checksum) values ('a01', 1, 'x')");
+        migrate(&start, &["--revision", "base", "--allow-downgrade", "--yes"]).assert_status(0);
+        assert_eq!(shape(database), "");
     }
 
     fn a_way_back_that_fails_leaves_its_revision_whole(database: &dyn Database) {
@@ -458,6 +552,25 @@ down  1769ee58fbb4 -> b9099dc08489, create datasets table
         }
         asked("y\n").assert_status(0);
         assert_eq!(database.ledger().len(), 11);
+    }
+
+    fn whoever_is_asked_can_leave(database: &dyn Database) {
+        let start = at_head(database);
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let terminal = Terminal::with("");
+            let stdin = std::sync::Mutex::new(Some(terminal.stdin()));
+            let asked = start
+                .clone()
+                .args(&["database", "migrate", "--revision", "-1", "--allow-downgrade"])
+                .changed(move |command| { command.stdin(stdin.lock().unwrap().take().unwrap()); })
+                .spawn();
+            eventually("the question", || {
+                asked.raw_stderr_so_far().contains("Revert this revision?").then_some(())
+            });
+            asked.signal(signal);
+            asked.wait().assert_status(128 + signal as i32);
+            assert_eq!(database.ledger().len(), 12);
+        }
     }
 
     fn nothing_is_reverted_but_what_was_shown(database: &dyn Database) {
@@ -540,7 +653,7 @@ const C01: &str = "
     drop index c01_users;
 ";
 
-fn migrate(start: &Prelaunch, arguments: &[&str]) -> Outcome {
+pub(crate) fn migrate(start: &Prelaunch, arguments: &[&str]) -> Outcome {
     start.clone().args(&[&["database", "migrate"], arguments].concat()).run()
 }
 
@@ -555,7 +668,7 @@ fn at_head(database: &dyn Database) -> Prelaunch {
 }
 
 /// Another empty database of the same engine.
-fn another(database: &dyn Database) -> Box<dyn Database> {
+pub(crate) fn another(database: &dyn Database) -> Box<dyn Database> {
     match database.engine() {
         Engine::Sqlite => Box::new(Sqlite::create()),
         Engine::Postgres => Box::new(Postgres::create()),
@@ -563,7 +676,7 @@ fn another(database: &dyn Database) -> Box<dyn Database> {
 }
 
 /// The ledger and the history, less when, by whom, and how long.
-fn remembered(database: &dyn Database) -> String {
+pub(crate) fn remembered(database: &dyn Database) -> String {
     database.query(
         "select revision, parents, depends_on, tag, title, checksum, up, down, origin, tool \
          from prelaunch_ledger order by revision",
@@ -571,16 +684,21 @@ fn remembered(database: &dyn Database) -> String {
 }
 
 /// Runs a script with `psql` or `sqlite3`, as it stands and with no flag that it does not set itself.
-fn pipe(database: &dyn Database, script: &str) -> Result<(), String> {
+pub(crate) fn pipe(database: &dyn Database, script: &str) -> Result<(), String> {
+    pipe_to(database, &database.url(), script)
+}
+
+/// The same with another URL of the database.
+pub(crate) fn pipe_to(database: &dyn Database, url: &str, script: &str) -> Result<(), String> {
     let mut command = match database.engine() {
         Engine::Sqlite => {
             let mut command = Command::new("sqlite3");
-            command.arg(database.url().strip_prefix("sqlite:").unwrap());
+            command.arg(url.strip_prefix("sqlite:").unwrap());
             command
         }
         Engine::Postgres => {
             let mut command = Command::new("psql");
-            command.args(["-X", "-q", &database.url()]);
+            command.args(["-X", "-q", url]);
             command
         }
     };

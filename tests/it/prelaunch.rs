@@ -193,6 +193,11 @@ impl Prelaunch {
         self
     }
 
+    /// The arguments as they are now.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        self.arguments.iter().map(|one| one.to_str().unwrap().to_owned()).collect()
+    }
+
     /// What to become.
     pub(crate) fn server<S: AsRef<OsStr>>(mut self, words: &[S]) -> Self {
         self.server = words.iter().map(|word| word.as_ref().to_owned()).collect();

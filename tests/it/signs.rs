@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::net::UnixDatagram,
 };
@@ -41,6 +41,9 @@ on_both! {
         assert_eq!(code, 503);
         assert_eq!(words, "apply: revision c02, 1 of 2\n");
         assert_eq!(ask(&at, "/").0, 404);
+        let head = whole(&at, "HEAD /livez HTTP/1.1\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(head.contains("content-length: 6\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 
         let second = start.spawn();
         second.wait_for("waits for the lock");
@@ -53,6 +56,69 @@ on_both! {
         // Nobody listens any more.
         assert!(TcpStream::connect(&at).is_err());
     }
+}
+
+#[test]
+fn a_sign_that_fails_is_said_once_and_is_no_news_itself() {
+    let database = Sqlite::create();
+    let start = Prelaunch::on(&database)
+        .env("AUTO_MIGRATION", "true")
+        .env("LOG_LEVEL", "debug")
+        .env("STATUS_ADDR", "127.0.0.1:0")
+        .env("STATUS_FILE", "nowhere/status.json")
+        .env("NOTIFY_SOCKET", "/nobody/listens")
+        .revision("c01", "", "create table c01 (n integer);");
+    start.run().assert_status(0);
+    let start = start.revision("c02", "c01", "create table c02 (n integer);");
+    let gate = Gate::shut(&database);
+    let first = start.spawn();
+    gate.stops(&database, &first);
+    let second = start.spawn();
+    let waits = second.wait_for("waits for the lock");
+    eventually("systemd was to be told", || {
+        let said = second.raw_stderr_so_far();
+        said.split_once(&waits).unwrap().1.contains("cannot tell systemd").then_some(())
+    });
+    let status: Value = serde_json::from_str(&ask(&address(&second), "/status").1).unwrap();
+    assert_eq!(status["event"], "waiting");
+    assert!(status["waiting_for"].is_string(), "{status}");
+    gate.open();
+    first.wait().assert_status(0);
+    let outcome = second.wait();
+    outcome.assert_status(0);
+    // While it works, and at the end.
+    assert_eq!(outcome.count("cannot write the file"), 2, "{}", outcome.transcript());
+}
+
+#[test]
+fn those_who_ask_nothing_do_not_take_all_descriptors() {
+    let database = Sqlite::create();
+    let start = Prelaunch::on(&database)
+        .env("AUTO_MIGRATION", "true")
+        .env("STATUS_ADDR", "127.0.0.1:0")
+        .revision("c01", "", "create table c01 (n integer);");
+    start.run().assert_status(0);
+    let start = start.revision("c02", "c01", "create table c02 (n integer);");
+    let gate = Gate::shut(&database);
+    let running = start.spawn();
+    gate.stops(&database, &running);
+    let at = address(&running);
+    let idle: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&at).unwrap()).collect();
+    // The last one is hung up on at once, while the first one is still listened to.
+    let (mut first, mut last) = (&idle[0], &idle[199]);
+    assert_eq!(last.read(&mut [0; 1]).unwrap_or_default(), 0);
+    first.set_nonblocking(true).unwrap();
+    assert_eq!(first.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    drop(idle);
+    eventually("an answer", || {
+        let mut stream = TcpStream::connect(&at).ok()?;
+        stream.write_all(b"GET /livez HTTP/1.1\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.contains("alive").then_some(())
+    });
+    gate.open();
+    running.wait().assert_status(0);
 }
 
 #[test]
@@ -213,13 +279,21 @@ fn eventually_status(running: &Running, is_so: impl Fn(&Value) -> bool) -> Value
     })
 }
 
+/// All that is answered.
+#[track_caller]
+fn whole(at: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 /// The code and the text of an answer.
 #[track_caller]
 fn ask(at: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(at).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {at}\r\nuser-agent: a probe\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {at}\r\nuser-agent: a probe\r\n\r\n");
+    let answer = whole(at, &request);
     let (head, text) = answer.split_once("\r\n\r\n").unwrap();
     let code = head.split(' ').nth(1).unwrap().parse().unwrap();
     (code, text.to_owned())

@@ -181,13 +181,20 @@ pub struct Queue {
 
 impl Queue {
     pub(super) fn new(address: Address, facts: Facts, terms: Terms) -> Self {
-        let key = Key::of(&facts.schema, sql::LEDGER);
+        let key = match &facts.versions {
+            None => Key::of(&facts.schema, sql::LEDGER),
+            Some(versions) => Key::of(&facts.schema, &versions.to_string()),
+        };
         Self { address, facts, terms, key, connection: None }
     }
 
     /// See [`crate::db::Queue::name`].
     pub(crate) fn name(&self) -> String {
-        format!("advisory lock {} of schema `{}`", self.key.0, self.facts.schema)
+        let of = match &self.facts.versions {
+            None => format!("schema `{}`", self.facts.schema),
+            Some(versions) => format!("table `{versions}` in schema `{}`", self.facts.schema),
+        };
+        format!("advisory lock {} of {of}", self.key.0)
     }
 
     async fn connected(&mut self) -> Result<PgConnection, DbError> {
@@ -200,9 +207,9 @@ impl Queue {
     /// See [`crate::db::Queue::poll`].
     pub(crate) async fn poll(&mut self) -> Result<(Observed, Option<Holder>), DbError> {
         let mut connection = self.connected().await?;
-        if !self.facts.tables.complete() {
+        if !self.facts.are_final() {
             // Whoever has the lock creates them.
-            self.facts = facts(&mut connection).await?;
+            self.facts = facts(&mut connection, self.facts.versions.clone()).await?;
         }
         let holder = self.key.holder();
         let polled = observe(&mut connection, &mut self.facts, Some(&holder)).await?;

@@ -26,7 +26,7 @@ use super::{
     ledger::ids,
     sql::{self, literal},
 };
-use crate::config::url::PostgresUrl;
+use crate::{config::url::PostgresUrl, version_table::VersionTable};
 
 /// How often the server looks whether its client is still there while it works for it.
 const CLIENT_CHECK: &str = "500ms";
@@ -42,9 +42,21 @@ struct Facts {
     /// As `server_version_num`: 15.4 is 150004.
     version: u32,
     tables: Tables,
+    /// A table to be looked at besides ours.
+    versions: Option<VersionTable>,
 }
 
 impl Facts {
+    /// The version table, quoted.
+    fn versions(&self) -> Option<String> {
+        self.versions.as_ref().map(table)
+    }
+
+    /// Whether no table is missing any more.
+    fn are_final(&self) -> bool {
+        self.tables.complete() && (self.versions.is_none() || self.tables.versions)
+    }
+
     /// The quoted schema with its dot.
     fn prefix(&self) -> String {
         format!("{}.", quoted(&self.schema))
@@ -65,10 +77,14 @@ pub struct Session {
 impl Session {
     /// Looks up the host, connects, and asks whether this is a primary: one round trip after
     /// the connection is up.
-    pub(super) async fn connect(url: &PostgresUrl, runner: &Runner) -> Result<Self, DbError> {
+    pub(super) async fn connect(
+        url: &PostgresUrl,
+        runner: &Runner,
+        versions: Option<VersionTable>,
+    ) -> Result<Self, DbError> {
         let address = Address { url: url.clone(), runner: runner.clone() };
         let mut connection = address.connect("", "look").await?;
-        let facts = facts(&mut connection).await?;
+        let facts = facts(&mut connection, versions).await?;
         Ok(Self { address, facts, connection: Some(connection), looked: false })
     }
 
@@ -84,13 +100,13 @@ impl Session {
 
     async fn look_once(&mut self) -> Result<Observed, DbError> {
         let (mut connection, known) = match self.connection.take() {
-            Some(connection) => (connection, !self.looked || self.facts.tables.complete()),
+            Some(connection) => (connection, !self.looked || self.facts.are_final()),
             None => (self.address.connect("", "look").await?, false),
         };
         if !known {
             // Another server may answer there now; and whoever migrates creates the tables, while
             // somebody in mode `wait` looks again and again.
-            self.facts = facts(&mut connection).await?;
+            self.facts = facts(&mut connection, self.facts.versions.clone()).await?;
         }
         self.looked = true;
         let (observed, _) = observe(&mut connection, &mut self.facts, None).await?;
@@ -174,23 +190,35 @@ async fn run(connection: &mut PgConnection, sql: String) -> Result<(), DbError> 
 }
 
 /// The first query of a session: is this a primary, where is the ledger, is there one.
-async fn facts(connection: &mut PgConnection) -> Result<Facts, DbError> {
+async fn facts(
+    connection: &mut PgConnection,
+    versions: Option<VersionTable>,
+) -> Result<Facts, DbError> {
     // Without a schema there is nothing to be quoted, and no table.
     let exists = |table: &str| format!("to_regclass(quote_ident(s) || '.{table}') is not null");
     let query = format!(
-        "select s::text, pg_is_in_recovery(), {}, {}, {} from current_schema() as s",
+        "select s::text, pg_is_in_recovery(), {}, {}, {}, {} from current_schema() as s",
         exists(sql::LEDGER),
         exists(sql::HISTORY),
         exists(sql::JOURNAL),
+        versions.as_ref().map_or_else(
+            || "false".to_owned(),
+            |versions| format!("to_regclass({}) is not null", literal(&table(versions))),
+        ),
     );
     let row = rows(connection, query).await?.into_iter().next().ok_or(DbError::NoSchema)?;
     if cell::<bool>(&row, 1)? {
         return Err(DbError::Standby);
     }
     let Some(schema) = cell::<Option<String>>(&row, 0)? else { return Err(DbError::NoSchema) };
-    let tables =
-        Tables { ledger: cell(&row, 2)?, history: cell(&row, 3)?, journal: cell(&row, 4)? };
-    Ok(Facts { schema, version: connection.server_version_num().unwrap_or_default(), tables })
+    let tables = Tables {
+        ledger: cell(&row, 2)?,
+        history: cell(&row, 3)?,
+        journal: cell(&row, 4)?,
+        versions: cell(&row, 5)?,
+    };
+    let version = connection.server_version_num().unwrap_or_default();
+    Ok(Facts { schema, version, tables, versions })
 }
 
 /// The look, and on request the holder of a lock, in one query and one snapshot.
@@ -201,13 +229,13 @@ async fn observe(
 ) -> Result<(Observed, Option<Holder>), DbError> {
     let mut asked_again = false;
     loop {
-        let look = sql::look(&facts.prefix(), facts.tables, holder);
+        let look = sql::look(&facts.prefix(), facts.tables, facts.versions().as_deref(), holder);
         match rows(connection, format!("{}{look}", client_check(facts.version))).await {
             Ok(found) => return read(&found),
             // Created or dropped since the first query was answered.
             Err(error) if error.is_missing_table() && !asked_again => {
                 asked_again = true;
-                *facts = self::facts(connection).await?;
+                *facts = self::facts(connection, facts.versions.clone()).await?;
             }
             Err(error) => return Err(error),
         }
@@ -310,6 +338,12 @@ fn shown(column: &str) -> String {
            {column}, '[[:space:]]+', ' ', 'g'), '(''|[$]([^0-9]|$)).*', '…'), \
            '[[:<:]][0-9][[:alnum:]_.]*', '…', 'g'), '; '), 200)"
     )
+}
+
+/// A version table, quoted.
+fn table(versions: &VersionTable) -> String {
+    let schema = versions.schema.as_ref().map(|schema| format!("{}.", quoted(schema)));
+    format!("{}{}", schema.unwrap_or_default(), quoted(&versions.table))
 }
 
 /// An identifier in quotes.

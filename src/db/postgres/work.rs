@@ -57,8 +57,8 @@ impl Locked {
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
         let Self { address, facts, key, terms, keeper, worker, .. } = self;
         let look = async {
-            if !facts.tables.complete() {
-                *facts = super::facts(worker).await?;
+            if !facts.are_final() {
+                *facts = super::facts(worker, facts.versions.clone()).await?;
             }
             Ok(observe(worker, facts, None).await?.0)
         };
@@ -70,9 +70,15 @@ impl Locked {
         if !self.facts.tables.complete() {
             let create = sql::create_on_postgres(&self.facts.prefix());
             let untimed = untimed(self.facts.version);
-            self.execute(&format!("{untimed}set local lock_timeout = 0; {create}")).await?;
+            let begin = "begin isolation level read committed read write";
+            let request = format!("{begin}; {untimed}set local lock_timeout = 0; {create}; commit");
+            if let Err(error) = self.execute(&request).await {
+                self.rollback().await;
+                return Err(error);
+            }
             let Self { address, key, terms, keeper, worker, .. } = self;
-            self.facts = guarded(address, *key, terms, keeper, facts(worker)).await?;
+            let asked = facts(worker, self.facts.versions.clone());
+            self.facts = guarded(address, *key, terms, keeper, asked).await?;
         }
         Ok(())
     }
@@ -135,7 +141,7 @@ impl Locked {
         Ok(self.counted(mark).await? == 1)
     }
 
-    /// See [`super::super::Locked::replace`].
+    /// Puts another script in the place of the one with that checksum; false if there is none.
     pub(crate) async fn replace(&mut self, row: &LedgerRow, from: &str) -> Result<bool, WorkError> {
         let accept = bound(sql::accept_ledger(&self.facts.prefix()))
             .bind(row.revision.clone())
@@ -151,7 +157,7 @@ impl Locked {
         Ok(self.counted(accept).await? == 1)
     }
 
-    /// See [`super::super::Locked::forget`].
+    /// Forgets the statements of a revision.
     pub(crate) async fn forget(&mut self, revision: &str) -> Result<(), WorkError> {
         let forget = sql::journal_forget(&self.facts.prefix());
         self.bound(bound(forget).bind(revision.to_owned())).await

@@ -32,11 +32,12 @@ use sqlx::{
 };
 
 pub use self::work::Locked;
+pub(super) use self::work::SETTINGS;
 use super::{
     AppliedRow, DbError, HistoryLine, Holder, Kept, Observed, Runner, Tables, Terms, WorkError,
     ledger::ids, sql,
 };
-use crate::config::url::SqliteUrl;
+use crate::{config::url::SqliteUrl, version_table::VersionTable};
 
 /// How long SQLite itself waits for another process while we work; the callers repeat.
 const BUSY: Duration = Duration::from_millis(50);
@@ -58,6 +59,7 @@ const ROWS: usize = 4;
 pub struct Session {
     path: PathBuf,
     runner: Runner,
+    versions: Option<VersionTable>,
     /// How long SQLite waits for another process.
     busy: Duration,
     /// None while there is no file.
@@ -65,9 +67,13 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) async fn connect(url: &SqliteUrl, runner: &Runner) -> Result<Self, DbError> {
-        let path = resolved(&url.path);
-        let mut session = Self { path, runner: runner.clone(), busy: BUSY_TRY, connection: None };
+    pub(super) async fn connect(
+        url: &SqliteUrl,
+        runner: &Runner,
+        versions: Option<VersionTable>,
+    ) -> Result<Self, DbError> {
+        let (path, runner) = (resolved(&url.path), runner.clone());
+        let mut session = Self { path, runner, versions, busy: BUSY_TRY, connection: None };
         // The file is opened lazily by SQLite; only a read says whether it is a database.
         session.look().await?;
         session.busy = BUSY_LOOK;
@@ -85,7 +91,9 @@ impl Session {
         }
         match &mut self.connection {
             None => Ok(Observed::default()),
-            Some(connection) => observe(connection).await.map(|(observed, _)| observed),
+            Some(connection) => {
+                observe(connection, self.versions.as_ref()).await.map(|(observed, _)| observed)
+            }
         }
     }
 
@@ -126,7 +134,7 @@ impl Session {
     /// the last one to close a database in WAL mode is the one that tidies up.
     pub(super) async fn queue(self, terms: Terms) -> Queue {
         close(self.connection).await;
-        Queue { path: self.path, runner: self.runner, terms, lock: None }
+        Queue { path: self.path, runner: self.runner, versions: self.versions, terms, lock: None }
     }
 }
 
@@ -135,6 +143,7 @@ impl Session {
 pub struct Queue {
     path: PathBuf,
     runner: Runner,
+    versions: Option<VersionTable>,
     terms: Terms,
     lock: Option<File>,
 }
@@ -146,7 +155,8 @@ impl Queue {
 
     pub(crate) async fn poll(&mut self) -> Result<(Observed, Option<Holder>), DbError> {
         let (path, runner) = (self.path.clone(), self.runner.clone());
-        let mut session = Session { path, runner, busy: BUSY_TRY, connection: None };
+        let versions = self.versions.clone();
+        let mut session = Session { path, runner, versions, busy: BUSY_TRY, connection: None };
         let observed = session.look().await;
         session.close().await;
         let holder = if self.take()? { None } else { Some(self.holder()) };
@@ -203,7 +213,7 @@ impl Queue {
             return Err(WorkError::lock_lost("it was never taken".to_owned()));
         };
         let worker = open(&self.path, true, BUSY).await?;
-        Ok(Locked::new(self.runner, self.terms, lock, worker).await?)
+        Ok(Locked::new(self.runner, self.versions, self.terms, lock, worker).await?)
     }
 }
 
@@ -229,9 +239,12 @@ async fn close(connection: Option<SqliteConnection>) {
 }
 
 /// Which tables there are, and then the look itself, in one transaction.
-async fn observe(connection: &mut SqliteConnection) -> Result<(Observed, Tables), DbError> {
+async fn observe(
+    connection: &mut SqliteConnection,
+    versions: Option<&VersionTable>,
+) -> Result<(Observed, Tables), DbError> {
     rows(connection, "begin".to_owned()).await?;
-    let seen = observe_within(connection).await;
+    let seen = observe_within(connection, versions).await;
     // A transaction that only read has nothing to lose; the error that matters is the first.
     let ended = rows(connection, "rollback".to_owned()).await;
     let seen = seen?;
@@ -239,7 +252,10 @@ async fn observe(connection: &mut SqliteConnection) -> Result<(Observed, Tables)
     Ok(seen)
 }
 
-async fn observe_within(connection: &mut SqliteConnection) -> Result<(Observed, Tables), DbError> {
+async fn observe_within(
+    connection: &mut SqliteConnection,
+    versions: Option<&VersionTable>,
+) -> Result<(Observed, Tables), DbError> {
     let names = rows(
         connection,
         "select name from sqlite_master where type in ('table', 'view')".to_owned(),
@@ -250,9 +266,11 @@ async fn observe_within(connection: &mut SqliteConnection) -> Result<(Observed, 
         ledger: names.contains(sql::LEDGER),
         history: names.contains(sql::HISTORY),
         journal: names.contains(sql::JOURNAL),
+        versions: versions.is_some_and(|versions| names.contains(&versions.table)),
     };
+    let table = versions.map(|one| format!("\"{}\"", one.table.replace('"', "\"\"")));
     let mut observed = Observed::default();
-    for row in rows(connection, sql::look("", tables, None)).await? {
+    for row in rows(connection, sql::look("", tables, table.as_deref(), None)).await? {
         let (what, name): (String, String) = (cell(&row, 0)?, cell(&row, 1)?);
         let (detail, extra): (Option<String>, Option<String>) = (cell(&row, 2)?, cell(&row, 3)?);
         observed.add(&what, name, &detail.unwrap_or_default(), extra, cell(&row, 4)?)?;

@@ -27,6 +27,7 @@ use crate::{
     pause::{Pause, spoken},
     stage::Stage,
     sys,
+    version_table::VersionTable,
 };
 
 /// Instructions of SQLite's machine between two looks at the stop flag: some microseconds.
@@ -37,7 +38,7 @@ const ENDING: Duration = Duration::from_secs(1);
 
 /// What a script begins with, whatever the one before it has set. Above all no foreign keys: see
 /// above in [`super`].
-const SETTINGS: &str = "pragma foreign_keys = off; pragma ignore_check_constraints = off; \
+pub(in crate::db) const SETTINGS: &str = "pragma foreign_keys = off; pragma ignore_check_constraints = off; \
                         pragma legacy_alter_table = off; pragma query_only = off; \
                         pragma recursive_triggers = off; pragma synchronous = full; \
                         pragma writable_schema = off";
@@ -46,6 +47,7 @@ const SETTINGS: &str = "pragma foreign_keys = off; pragma ignore_check_constrain
 #[derive(Debug)]
 pub struct Locked {
     runner: Runner,
+    versions: Option<VersionTable>,
     pub(crate) terms: Terms,
     lock: File,
     worker: SqliteConnection,
@@ -68,6 +70,7 @@ fn bound(sql: String) -> Bound<'static> {
 impl Locked {
     pub(super) async fn new(
         runner: Runner,
+        versions: Option<VersionTable>,
         terms: Terms,
         lock: File,
         mut worker: SqliteConnection,
@@ -80,14 +83,14 @@ impl Locked {
             .map_err(DbError::from_request)?
             .set_progress_handler(PROGRESS, move || !flag.load(Ordering::Relaxed));
         let tables = Tables::default();
-        Ok(Self { runner, terms, lock, worker, stop, tables, violations: None })
+        Ok(Self { runner, versions, terms, lock, worker, stop, tables, violations: None })
     }
 
     pub(crate) async fn look(&mut self) -> Result<Observed, WorkError> {
         let mut pause = self.patience();
         let (observed, tables) = loop {
-            let Self { worker, stop, terms, .. } = self;
-            match guarded(terms, stop, observe(worker)).await {
+            let Self { worker, stop, terms, versions, .. } = self;
+            match guarded(terms, stop, observe(worker, versions.as_ref())).await {
                 Err(WorkError::Db(error)) if error.gave_way() => {
                     self.pause(&mut pause, error).await?;
                 }
@@ -175,7 +178,7 @@ impl Locked {
         Ok(self.counted(mark).await? == 1)
     }
 
-    /// See [`super::super::Locked::replace`].
+    /// Puts another script in the place of the one with that checksum; false if there is none.
     pub(crate) async fn replace(&mut self, row: &LedgerRow, from: &str) -> Result<bool, WorkError> {
         let accept = bound(sql::accept_ledger(""))
             .bind(row.revision.clone())
@@ -191,7 +194,7 @@ impl Locked {
         Ok(self.counted(accept).await? == 1)
     }
 
-    /// See [`super::super::Locked::forget`].
+    /// Forgets the statements of a revision.
     pub(crate) async fn forget(&mut self, revision: &str) -> Result<(), WorkError> {
         let forget = sql::journal_forget("");
         self.bound(bound(forget).bind(revision.to_owned())).await

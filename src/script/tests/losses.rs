@@ -50,7 +50,34 @@ fn a_table_whose_name_is_taken_over_is_rebuilt() {
          alter table t_new rename to t",
         "rebuilds table `t`",
     );
-    check("alter table s.n rename to t; drop table s.t", "drops table `s.t`");
     check("drop table s.t; alter table s.n rename to t", "rebuilds table `s.t`");
-    check("drop table t; create table if not exists t (a int)", "rebuilds table `t`");
+    check(
+        "alter table t rename to t_old; create table t (a int); \
+         insert into t select a from t_old; drop table t_old",
+        "rebuilds table `t`",
+    );
+    check(
+        "create table copy as select a from t; drop table t; create table t (a int); \
+         insert into t select a from copy; drop table copy",
+        "rebuilds table `t`",
+    );
+    check("drop table t; create table t as select 1 as a", "rebuilds table `t`");
+}
+
+/// A table that is made anew and stays empty is none the less gone.
+#[test]
+fn what_is_lost_is_named_as_it_was_before() {
+    check("drop table t; create table if not exists t (a int)", "drops table `t`");
+    check("create table t_new (a int); drop table t; create table t (a int)", "drops table `t`");
+    check(
+        "alter table t rename to t_old; create table t (a int); drop table t_old",
+        "drops table `t`",
+    );
+    check("alter table s.n rename to t; drop table s.t", "drops table `s.n`");
+    check("alter table a rename to b; alter table b drop column c", "drops column `a.c`");
+    check("alter table a rename to b; delete from b", "deletes rows of table `a`");
+    check(
+        "drop table t; create table t (a int); insert or ignore into t values (1)",
+        "rebuilds table `t`",
+    );
 }

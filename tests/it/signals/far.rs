@@ -195,7 +195,7 @@ fn the_look_under_the_lock() {
         ended_with(
             running,
             signal,
-            "exit CODE in lock: cannot read the ledger under the lock: stopped by SIGNAL",
+            "exit CODE in lock: the ledger cannot be used under the lock: stopped by SIGNAL",
         );
         nothing_left(&start, &database);
         drop(other);

@@ -46,6 +46,7 @@ bed! {
     bouncer "../it/bouncer.rs"
     cluster "../it/cluster.rs"
     database "../it/database.rs"
+    log "../it/log.rs"
     outcome "../it/outcome.rs"
     postgres "../it/postgres.rs"
     prelaunch "../it/prelaunch.rs"

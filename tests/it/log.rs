@@ -79,11 +79,13 @@ impl Row {
 /// Fails for a line of the log that the page does not know; what is no line of the log passes.
 #[track_caller]
 pub(crate) fn check(stderr: &str) {
+    // At `debug` there are also the server's notices, which are not ours.
+    let with_notices = stderr.contains(" DEBUG ") || stderr.contains("\"level\":\"DEBUG\"");
     for line in stderr.lines() {
         let known = if line.starts_with("{\"timestamp\":") {
-            json_is_known(line)
+            json_is_known(line, with_notices)
         } else if is_text(line) {
-            text_is_known(line)
+            text_is_known(line, with_notices)
         } else {
             true
         };
@@ -91,7 +93,7 @@ pub(crate) fn check(stderr: &str) {
     }
 }
 
-fn json_is_known(line: &str) -> bool {
+fn json_is_known(line: &str, with_notices: bool) -> bool {
     let Ok(Value::Object(mut line)) = serde_json::from_str(line) else { return false };
     let mut take = |name| match line.remove(name) {
         Some(Value::String(text)) => text,
@@ -100,9 +102,8 @@ fn json_is_known(line: &str) -> bool {
     let (level, message, stage, event) =
         (take("level"), take("message"), take("stage"), take("event"));
     let time = take("timestamp");
-    // The server's notices are not ours.
     if stage.is_empty() && event.is_empty() {
-        return level == "DEBUG";
+        return with_notices;
     }
     let fields: BTreeMap<String, Value> = line.into_iter().collect();
     time.ends_with('Z')
@@ -124,13 +125,12 @@ fn is_text(line: &str) -> bool {
     time.len() == 27 && time.ends_with('Z') && digits == 20
 }
 
-fn text_is_known(line: &str) -> bool {
+fn text_is_known(line: &str, with_notices: bool) -> bool {
     let Some((_, rest)) = line.split_once(' ') else { return false };
     let Some((level, rest)) = rest.trim_start().split_once(' ') else { return false };
-    let Some((stage, said)) = rest.split_once(": ") else { return level == "DEBUG" };
+    let Some((stage, said)) = rest.split_once(": ") else { return with_notices };
     if !STAGES.contains(&stage) {
-        // The server's notices are not ours.
-        return level == "DEBUG";
+        return with_notices;
     }
     ROWS.iter().filter(|row| row.level == level).any(|row| match &row.message {
         None => row.fields.is_empty(),

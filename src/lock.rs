@@ -3,15 +3,16 @@
 //! Polled, never waited for inside the database. A runner that waits takes the same look at
 //! each poll, and leaves as soon as that look says that nothing is left to do.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tracing::info;
 
 use crate::{
+    config::Config,
     db::{Class, Database, DbError, Holder, Locked, Observed, Terms, WorkError},
     pause::{Pause, spoken},
     plan::{Next, Refusal},
-    signals::Signal,
+    signals::{Signal, Signals},
     stage::Stage,
 };
 
@@ -72,6 +73,16 @@ pub enum Turn {
     Ours(Box<Locked>),
     /// Meanwhile somebody else has done all of it.
     Unneeded,
+}
+
+/// The terms as they are configured.
+#[must_use]
+pub fn terms(config: &Config, signals: &Arc<Signals>) -> Terms {
+    Terms {
+        lock_timeout: config.lock_timeout,
+        beat: config.lock_beat,
+        signals: Arc::clone(signals),
+    }
 }
 
 /// Queues until the lock is ours or `judge` finds nothing left to do.

@@ -159,11 +159,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn terms(&self) -> Terms {
-        Terms {
-            lock_timeout: self.config.lock_timeout,
-            beat: self.config.lock_beat,
-            signals: Arc::clone(self.signals),
-        }
+        lock::terms(self.config, self.signals)
     }
 
     fn judge(&self, observed: &Observed, since: Option<i64>) -> Look {

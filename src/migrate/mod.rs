@@ -38,7 +38,7 @@ use crate::{
     cli::{Change, Migrate},
     config::Config,
     database::{pages::Paint, reading::Reading, write},
-    db::{Database, Kept, Locked, Observed, Terms},
+    db::{Database, Kept, Locked, Observed},
     error::Error,
     files::Chain,
     graph::{Way, target::Target},
@@ -175,11 +175,7 @@ async fn locked(
     database: Database,
     judge: impl Fn(&Observed) -> Next,
 ) -> Result<Option<Box<Locked>>, Error> {
-    let terms = Terms {
-        lock_timeout: reading.config.lock_timeout,
-        beat: reading.config.lock_beat,
-        signals: Arc::clone(reading.signals),
-    };
+    let terms = lock::terms(reading.config, reading.signals);
     let turn = Box::pin(lock::acquire(database, terms, judge)).await;
     match turn.map_err(Error::Lock)? {
         Turn::Ours(locked) => Ok(Some(locked)),

@@ -44,7 +44,14 @@ pub(super) fn answer(
     let chain = files::load(directory, &Target::Heads, engine, None).map_err(Error::Chain)?;
     let recorded = begins(&chain.graph, asked).map_err(Error::Migrate)?;
     let course = Course::offline(chain.graph.clone(), recorded, to).map_err(Error::Migrate)?;
-    let text = if asked.sql {
+    let text = if chain.alembic.is_some() {
+        // There are steps, and no scripts of ours for them.
+        if asked.sql {
+            Err(MigrateError::Alembic)
+        } else {
+            Ok(pages::route(&course, asked.json, paint))
+        }
+    } else if asked.sql {
         script(&course, &chain, "", reading.config)
     } else {
         pages::plan(&course, &chain, asked.json, paint)

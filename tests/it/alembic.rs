@@ -265,3 +265,18 @@ fn a_virtual_environment_beside_the_settings_is_found() {
     std::os::unix::fs::symlink(Path::new(&venv()), start.directory().join(".venv")).unwrap();
     start.run().assert_status(0);
 }
+
+/// The way is known from the graph, and what would be run is not ours to print.
+#[test]
+fn a_plan_without_a_database_is_told_and_a_script_is_not() {
+    let database = Postgres::create();
+    let start = environment(Prelaunch::on(&database));
+    let ask = |arguments: &[&str]| {
+        start
+            .clone()
+            .args(&[&["database", "migrate", "--revision", "a1:b2"], arguments].concat())
+            .run()
+    };
+    ask(&["--plan"]).assert_status(0).assert_stdout("up    a1 -> b2, two");
+    ask(&["--sql"]).assert_status(10).assert_stdout("");
+}

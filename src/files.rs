@@ -13,9 +13,13 @@ use std::{
 };
 
 use crate::{
-    alembic::{self, AlembicError, DEFAULT_VERSION_TABLE, Environment},
+    alembic::{self, AlembicError, Answer, DEFAULT_VERSION_TABLE, Environment, Options},
     engine::Engine,
-    graph::{Graph, GraphFault, TargetError, revision::RevisionId, target::Target},
+    graph::{
+        Graph, GraphFault, TargetError,
+        revision::{Place, RevisionId},
+        target::Target,
+    },
     script::{Direction, Script, ScriptFault, Statement},
     version_table::VersionTable,
 };
@@ -49,6 +53,8 @@ pub struct Delegated {
     pub ini: Option<PathBuf>,
     /// Where it keeps what is applied.
     pub versions: VersionTable,
+    /// Where its `env.py` takes a URL for a value of `alembic.ini`.
+    pub sets_url: Option<Place>,
 }
 
 /// Why the scripts cannot be used.
@@ -96,16 +102,18 @@ fn joined<T: ToString>(faults: &[T]) -> String {
 }
 
 /// Reads the scripts, or the Alembic environment, and resolves the target. `versions` is the version
-/// table where the environment is not to be believed about it.
+/// table where the environment is not to be believed about it, and `answer` what Python has told of it,
+/// where it was asked.
 pub fn load(
     directory: Option<&Path>,
     target: &Target,
     engine: Engine,
     versions: Option<&VersionTable>,
+    answer: Option<Answer>,
 ) -> Result<Chain, ChainError> {
     let directory = directory_of(directory);
     let (graph, scripts, alembic) = if is_alembic(&directory) {
-        let environment = alembic::read(&directory).map_err(ChainError::Alembic)?;
+        let environment = environment(&directory, answer)?;
         let delegated = Delegated::of(&environment, versions);
         (environment.graph, BTreeMap::new(), Some(delegated))
     } else {
@@ -129,7 +137,8 @@ impl Delegated {
         // Alembic looks for its own file where it is run.
         let by_itself = |ini: &&PathBuf| **ini == directory.join("alembic.ini");
         let ini = environment.ini.as_ref().filter(|ini| !by_itself(ini)).cloned();
-        Self { ini, versions: versions.cloned().unwrap_or_else(found), directory }
+        let sets_url = environment.sets_url.clone();
+        Self { ini, versions: versions.cloned().unwrap_or_else(found), directory, sets_url }
     }
 }
 
@@ -147,17 +156,26 @@ fn is_alembic(directory: &Path) -> bool {
                 || has_python(directory))
 }
 
+/// An Alembic environment, from its files or as Python has told it.
+fn environment(directory: &Path, answer: Option<Answer>) -> Result<Environment, ChainError> {
+    let environment = match answer {
+        None => alembic::read(directory),
+        Some(answer) => alembic::read_answered(directory, &Options::default(), answer),
+    };
+    environment.map_err(ChainError::Alembic)
+}
+
 fn has_python(directory: &Path) -> bool {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|is| is == "py"))
 }
 
 /// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
-/// asked.
-pub fn load_graph(directory: Option<&Path>) -> Result<Graph, ChainError> {
+/// asked. `answer` as for [`load`].
+pub fn load_graph(directory: Option<&Path>, answer: Option<Answer>) -> Result<Graph, ChainError> {
     let directory = directory_of(directory);
     if is_alembic(&directory) {
-        return Ok(alembic::read(&directory).map_err(ChainError::Alembic)?.graph);
+        return Ok(environment(&directory, answer)?.graph);
     }
     let scripts = read_scripts(&directory, None)?;
     let revisions = scripts.into_iter().map(|script| script.revision).collect();

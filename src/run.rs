@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::{
+    alembic::{asking::Asker, percent},
     apply::{self, ApplyError, Patience, Work},
     config::{AutoMigration, Config, Reindex},
     db::{Database, DbError, Locked, Observed, Runner, Terms, WorkError},
@@ -59,7 +60,7 @@ fn begins(stage: Stage) {
 
 /// All stages but the last.
 async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
-    let chain = configure(config)?;
+    let chain = configure(config, signals).await?;
     signals.take_note();
     let run = Run { config, chain: chain.as_ref(), signals };
 
@@ -114,39 +115,29 @@ async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
     }
 }
 
-/// The scripts of the image. The off switch does without, if they are unsound or absent.
-fn configure(config: &Config) -> Result<Option<Chain>, Error> {
+/// The scripts of the image. The off switch does without, if they are unsound or absent, or if only
+/// Python knows them: its report is not worth the time that takes.
+async fn configure(config: &Config, signals: &Signals) -> Result<Option<Chain>, Error> {
     let Some(url) = &config.database else { return Ok(None) };
-    match files::load(
-        config.migrations_dir.as_deref(),
-        &config.target,
-        url.engine(),
-        config.version_table.as_ref(),
-    ) {
-        Ok(chain) => {
-            if chain.alembic.is_some() && url.as_written().contains('%') {
-                warn!(
-                    stage = %Stage::Configure, event = "percent",
-                    "the database URL contains `%`: an `env.py` that hands it to `set_main_option` must \
-                     write `%%` for it, or Alembic fails"
-                );
+    let Config { migrations_dir: directory, version_table: versions, target, .. } = config;
+    let (directory, versions) = (directory.as_deref(), versions.as_ref());
+    let load = |answer| files::load(directory, target, url.engine(), versions, answer);
+    if config.auto_migration != AutoMigration::False {
+        let chain = Asker { config, signals }.load(directory, load).await?;
+        percent::warn(chain.alembic.as_ref(), url);
+        return Ok(Some(chain));
+    }
+    match load(None) {
+        Ok(chain) => Ok(Some(chain)),
+        Err(error) => {
+            // An image without scripts needs none in this mode.
+            let absent = matches!(error, ChainError::Directory { .. });
+            if !(absent && config.migrations_dir.is_none()) {
+                warn!(stage = %Stage::Configure, event = "unsound", why = error.to_string(),
+                      "cannot compare the database with the scripts");
             }
-            Ok(Some(chain))
+            Ok(None)
         }
-        Err(error) => match config.auto_migration {
-            AutoMigration::True | AutoMigration::Check | AutoMigration::Wait => {
-                Err(Error::Chain(error))
-            }
-            AutoMigration::False => {
-                // An image without scripts needs none in this mode.
-                let absent = matches!(error, ChainError::Directory { .. });
-                if !(absent && config.migrations_dir.is_none()) {
-                    warn!(stage = %Stage::Configure, event = "unsound", why = error.to_string(),
-                          "cannot compare the database with the scripts");
-                }
-                Ok(None)
-            }
-        },
     }
 }
 

@@ -4,7 +4,9 @@
 //! The server gets what was found, less the names that are ours alone and less the URL of the
 //! owner role. Children (hooks and delegated commands) do part of our work, so they must work on
 //! our database: a tool such as Alembic's `env.py` reads `DATABASE_URL` and knows neither of
-//! `MIGRATION_DATABASE_URL`, nor of `PRELAUNCH_DATABASE_URL`, nor, mostly, of `_FILE`.
+//! `MIGRATION_DATABASE_URL`, nor of `PRELAUNCH_DATABASE_URL`, nor, mostly, of `_FILE`. What the URL says
+//! of TLS they also get as libpq's variables, which every driver reads: in the URL each wants another
+//! form, so that many an `env.py` cuts it off.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,7 +14,7 @@ use std::{
 };
 
 use super::{
-    url::DatabaseUrl,
+    url::{Address, DatabaseUrl},
     variables::{Found, Level, OWN_PREFIX, Variable, file_form},
 };
 
@@ -55,7 +57,7 @@ pub(super) fn for_server(vars: &[(OsString, OsString)], prefix: Option<&str>) ->
 /// For children: `DATABASE_URL`, bare and with the application's prefix, is the database that we
 /// work on.
 ///
-/// Nothing is changed where the child finds that URL by itself: it came from `DATABASE_URL` or
+/// The URL is left where the child finds it by itself: it came from `DATABASE_URL` or
 /// from the application's own spelling of it, as a value. Where a value is set, the `_FILE` forms
 /// go, since many images refuse to start with both.
 pub(super) fn for_children(
@@ -65,8 +67,9 @@ pub(super) fn for_children(
     url: &DatabaseUrl,
 ) -> EnvironmentChange {
     let finds_it = found.name == "DATABASE_URL" && found.level != Level::Own && !found.from_file;
+    let tls = tls(vars, url);
     if finds_it {
-        return EnvironmentChange::default();
+        return EnvironmentChange { set: tls, remove: Vec::new() };
     }
     let mut names = vec!["DATABASE_URL".to_owned()];
     names.extend(prefix.map(|prefix| format!("{prefix}DATABASE_URL")));
@@ -75,6 +78,19 @@ pub(super) fn for_children(
     let files = names.iter().chain([&own]).map(|name| file_form(name));
     EnvironmentChange {
         remove: files.filter(is_set).map(OsString::from).collect(),
-        set: names.into_iter().map(|name| (name.into(), url.as_written().into())).collect(),
+        set: names
+            .into_iter()
+            .map(|name| (name.into(), url.as_written().into()))
+            .chain(tls)
+            .collect(),
     }
+}
+
+/// What the URL says of TLS as variables, but for those that say something already.
+fn tls(vars: &[(OsString, OsString)], url: &DatabaseUrl) -> Vec<(OsString, OsString)> {
+    let Address::Postgres(postgres) = url.address() else { return Vec::new() };
+    let blank = |value: &OsStr| value.as_encoded_bytes().trim_ascii().is_empty();
+    let is_set = |name: &str| vars.iter().any(|(other, value)| other == name && !blank(value));
+    let said = postgres.said_of_tls.iter().filter(|(name, _)| !is_set(name));
+    said.map(|(name, value)| (name.into(), value.into())).collect()
 }

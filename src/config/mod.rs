@@ -104,6 +104,8 @@ pub struct Config {
     pub notify_socket: Option<String>,
     /// Where the last words go.
     pub termination_log: PathBuf,
+    /// Where programs are looked for.
+    pub path: Option<OsString>,
     /// What hooks and delegated commands see of the environment.
     pub for_children: EnvironmentChange,
     /// What the server sees of it.
@@ -200,6 +202,7 @@ pub fn read(
         metrics_file: path(raw.metrics_file.as_deref()),
         notify_socket: raw.notify_socket.as_deref().map(|text| text.trim().to_owned()),
         termination_log: or_default("TERMINATION_LOG", raw.termination_log.as_deref()).into(),
+        path: vars.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone()),
         for_children: match (&used, &database) {
             (Some(found), Some(url)) => environment::for_children(vars, prefix, found, url),
             (_, None) | (None, _) => EnvironmentChange::default(),

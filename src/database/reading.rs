@@ -5,10 +5,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use tracing::warn;
 
 use crate::{
+    alembic::{Answer, asking::Asker},
     config::{Config, Reindex},
     db::{AppliedRow, Database, DbError, Event, HistoryLine, Observed, Recorded, Runner},
+    engine::Engine,
     error::Error,
-    files::{self, Chain},
+    files::{self, Chain, ChainError},
     graph::{Graph, target::Target},
     look::{Asked, Look},
     plan,
@@ -37,14 +39,20 @@ pub(crate) struct Reading<'a> {
 
 impl Reading<'_> {
     /// The revisions of the image, for whatever engine.
-    pub(crate) fn graph(&self) -> Result<Graph, Error> {
-        files::load_graph(self.config.migrations_dir.as_deref()).map_err(Error::Chain)
+    pub(crate) async fn graph(&self) -> Result<Graph, Error> {
+        let directory = self.config.migrations_dir.as_deref();
+        self.asker().load(directory, |answer| files::load_graph(directory, answer)).await
+    }
+
+    /// What asks Python, where the files do not say enough.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker { config: self.config, signals: self.signals }
     }
 
     /// The scripts, all of whose heads are wanted, and what the database remembers.
     /// `offline` is whether the verb could do without the latter.
     pub(super) async fn chain_and_ledger(&self, offline: bool) -> Result<(Chain, Ledger), Error> {
-        let chain = self.chain(offline)?;
+        let chain = self.chain(offline).await?;
         let ledger = self.ledger(Some(&chain)).await?;
         Ok((chain, ledger))
     }
@@ -52,7 +60,7 @@ impl Reading<'_> {
     /// What the database remembers, which can be told without scripts too: the graph is empty
     /// where they are unsound or absent.
     pub(super) async fn ledger_and_perhaps_graph(&self) -> Result<(Graph, Ledger), Error> {
-        match self.chain(false) {
+        match self.chain(false).await {
             Ok(chain) => {
                 let ledger = self.ledger(Some(&chain)).await?;
                 Ok((chain.graph, ledger))
@@ -83,11 +91,26 @@ impl Reading<'_> {
 
     /// The scripts, all of whose heads are wanted. `offline` is whether the verb could do without a
     /// database.
-    pub(crate) fn chain(&self, offline: bool) -> Result<Chain, Error> {
-        let url = self.config.database.as_ref().ok_or(Error::NoDatabase { offline })?;
+    async fn chain(&self, offline: bool) -> Result<Chain, Error> {
+        let engine = self.engine(offline)?;
         let directory = self.config.migrations_dir.as_deref();
-        files::load(directory, &Target::Heads, url.engine(), self.config.version_table.as_ref())
-            .map_err(Error::Chain)
+        self.asker().load(directory, |answer| self.load(engine, answer)).await
+    }
+
+    /// The same as far as it can be known without Python.
+    pub(crate) fn chain_in_text(&self, offline: bool) -> Result<Chain, Error> {
+        self.load(self.engine(offline)?, None).map_err(Error::Chain)
+    }
+
+    fn load(&self, engine: Engine, answer: Option<Answer>) -> Result<Chain, ChainError> {
+        let Config { migrations_dir, version_table, .. } = self.config;
+        let (directory, versions) = (migrations_dir.as_deref(), version_table.as_ref());
+        files::load(directory, &Target::Heads, engine, versions, answer)
+    }
+
+    fn engine(&self, offline: bool) -> Result<Engine, Error> {
+        let url = self.config.database.as_ref().ok_or(Error::NoDatabase { offline })?;
+        Ok(url.engine())
     }
 
     async fn ledger(&self, chain: Option<&Chain>) -> Result<Ledger, Error> {

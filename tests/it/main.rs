@@ -26,6 +26,7 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `alembic` starts of images whose revisions are Alembic's
+//! - `asking` when Python is asked for them, and when not
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between
@@ -69,6 +70,7 @@
 )]
 
 mod alembic;
+mod asking;
 mod back;
 mod bed;
 mod boot;

@@ -33,6 +33,8 @@ pub struct PostgresUrl {
     pub ssl_client_cert: Option<PathBuf>,
     /// The client's key (PEM).
     pub ssl_client_key: Option<PathBuf>,
+    /// What the URL itself says of TLS, as libpq's variables: for those who do not read it there.
+    pub said_of_tls: Vec<(&'static str, String)>,
     /// Settings of the session, in the order in which they were given. Not to be sent at connect:
     /// PgBouncer refuses that.
     pub options: Vec<(String, String)>,
@@ -86,6 +88,19 @@ pub enum SslMode {
 }
 
 impl SslMode {
+    /// libpq's word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+
     /// `sslmode=`, or `ssl=` of asyncpg (the same words, also with `_`) and JDBC (a truth word).
     fn parse(text: &str, part: &'static str) -> Result<Self, DatabaseUrlError> {
         match text.to_ascii_lowercase().replace('_', "-").as_str() {
@@ -280,8 +295,20 @@ impl Parts {
             (None, Some(text)) => SslMode::parse(text.trim(), "`PGSSLMODE`")?,
             (None, None) => SslMode::default(),
         };
+        let says_mode = self.sslmode.is_some() || self.sslrootcert == SYSTEM;
+        let (in_url, files) = (
+            |part: &String| !part.is_empty(),
+            [
+                ("PGSSLROOTCERT", self.sslrootcert.clone()),
+                ("PGSSLCERT", self.sslcert.clone()),
+                ("PGSSLKEY", self.sslkey.clone()),
+            ],
+        );
         let (ssl_mode, ssl_root_cert) = trust(mode, or(self.sslrootcert, &variables.pgsslrootcert));
+        let mode = says_mode.then(|| ("PGSSLMODE", ssl_mode.word().to_owned()));
+        let files = files.into_iter().filter(|(_, part)| in_url(part));
         Ok(PostgresUrl {
+            said_of_tls: mode.into_iter().chain(files).collect(),
             host: host_of(host, host_part)?,
             port: port_of(&port).ok_or(no_port)?,
             user,
@@ -296,13 +323,16 @@ impl Parts {
     }
 }
 
+/// What stands for the usual authorities.
+const SYSTEM: &str = "system";
+
 /// libpq's two rules about `sslrootcert`: `system` are the usual authorities, which vouch for so
 /// many that the host must be checked as well; and who names a file and asks for `require` gets
 /// `verify-ca`.
 fn trust(mode: SslMode, root_cert: Option<String>) -> (SslMode, Option<PathBuf>) {
     match root_cert {
         None => (mode, None),
-        Some(word) if word == "system" => (SslMode::VerifyFull, None),
+        Some(word) if word == SYSTEM => (SslMode::VerifyFull, None),
         Some(file) if mode == SslMode::Require => (SslMode::VerifyCa, Some(file.into())),
         Some(file) => (mode, Some(file.into())),
     }

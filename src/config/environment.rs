@@ -5,8 +5,8 @@
 //! owner role. Children (hooks and delegated commands) do part of our work, so they must work on
 //! our database: a tool such as Alembic's `env.py` reads `DATABASE_URL` and knows neither of
 //! `MIGRATION_DATABASE_URL`, nor of `PRELAUNCH_DATABASE_URL`, nor, mostly, of `_FILE`. What the URL says
-//! of TLS they also get as libpq's variables, which every driver reads: in the URL each wants another
-//! form, so that many an `env.py` cuts it off.
+//! of TLS they also get as libpq's variables, which psycopg and asyncpg read: in the URL each wants
+//! another form, so that many an `env.py` cuts it off.
 
 use std::{
     ffi::{OsStr, OsString},

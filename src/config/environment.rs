@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    url::{Address, DatabaseUrl},
+    url::DatabaseUrl,
     variables::{Found, Level, OWN_PREFIX, Variable, file_form},
 };
 
@@ -88,9 +88,8 @@ pub(super) fn for_children(
 
 /// What the URL says of TLS as variables, but for those that say something already.
 fn tls(vars: &[(OsString, OsString)], url: &DatabaseUrl) -> Vec<(OsString, OsString)> {
-    let Address::Postgres(postgres) = url.address() else { return Vec::new() };
     let blank = |value: &OsStr| value.as_encoded_bytes().trim_ascii().is_empty();
     let is_set = |name: &str| vars.iter().any(|(other, value)| other == name && !blank(value));
-    let said = postgres.said_of_tls.iter().filter(|(name, _)| !is_set(name));
+    let said = url.tls().iter().filter(|(name, _)| !is_set(name));
     said.map(|(name, value)| (name.into(), value.into())).collect()
 }

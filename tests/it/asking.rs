@@ -75,6 +75,9 @@ on_both! {
         ));
         first.assert_said("INFO configure: Python has told the revisions revisions=3 took=…");
         assert_eq!(first.count("asks Python"), 1);
+        // Before the database is.
+        let lines = first.stderr();
+        assert!(lines.find("has told") < lines.find("INFO wait: answers"), "{lines}");
         assert_eq!(database.query("select version_num from alembic_version"), "c3");
         assert_eq!(database.history(), ["upgrade a1", "upgrade b2", "upgrade c3"]);
         let second = check.env("MIGRATION_TARGET", "xy@head").run();
@@ -110,6 +113,10 @@ on_both! {
             outcome.assert_status(status).assert_stdout(answer);
             assert_eq!(count, asked, "{arguments:?}");
         }
+        // Which table says where the database is, the environment says.
+        let start = start.env("PATH", "/nowhere").args(&["database", "current"]);
+        let outcome = start.run();
+        outcome.assert_status(20).assert_stdout("").assert_said("no Python is found");
     }
 }
 

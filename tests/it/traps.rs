@@ -6,7 +6,7 @@ use std::fs;
 
 use crate::{
     alembic::{environment, revision},
-    database::{Database, on_both},
+    database::on_both,
     prelaunch::Prelaunch,
     sqlite::Sqlite,
 };

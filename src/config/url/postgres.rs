@@ -33,8 +33,6 @@ pub struct PostgresUrl {
     pub ssl_client_cert: Option<PathBuf>,
     /// The client's key (PEM).
     pub ssl_client_key: Option<PathBuf>,
-    /// What the URL itself says of TLS, as libpq's variables: for those who do not read it there.
-    pub said_of_tls: Vec<(&'static str, String)>,
     /// Settings of the session, in the order in which they were given. Not to be sent at connect:
     /// PgBouncer refuses that.
     pub options: Vec<(String, String)>,
@@ -50,6 +48,9 @@ pub enum Host {
     /// The directory of a Unix socket.
     UnixSocket(PathBuf),
 }
+
+/// libpq's variables of TLS, with their values.
+pub type Tls = Vec<(&'static str, String)>;
 
 /// A password, which neither `Debug` nor `Display` shows.
 #[derive(Clone, Eq, PartialEq)]
@@ -183,16 +184,22 @@ const DRIVER_PARAMETERS: &[&str] = &[
 
 impl PostgresUrl {
     /// Reads what follows `postgres://`; also gives the names of parameters that are not
-    /// understood.
+    /// understood, and what the URL itself says of TLS.
     pub(super) fn parse(
         rest: &str,
         variables: &PgVariables,
-    ) -> Result<(Self, Vec<IgnoredParameter>), DatabaseUrlError> {
+    ) -> Result<(Self, Vec<IgnoredParameter>, Tls), DatabaseUrlError> {
         let mut parts = Parts::default();
         let query = parts.read_authority(rest)?;
         parts.read_query(query)?;
         let ignored = std::mem::take(&mut parts.ignored);
-        Ok((parts.resolve(variables)?, ignored))
+        let says_mode = parts.sslmode.is_some() || parts.sslrootcert == SYSTEM;
+        let mut tls = parts.tls_files();
+        let url = parts.resolve(variables)?;
+        if says_mode {
+            tls.insert(0, ("PGSSLMODE", url.ssl_mode.word().to_owned()));
+        }
+        Ok((url, ignored, tls))
     }
 }
 
@@ -272,6 +279,17 @@ impl Parts {
         if hosts > 1 { Err(DatabaseUrlError::Hosts { part: "it" }) } else { Ok(()) }
     }
 
+    /// The files that are named, as libpq's variables.
+    fn tls_files(&self) -> Tls {
+        let files = [
+            ("PGSSLROOTCERT", &self.sslrootcert),
+            ("PGSSLCERT", &self.sslcert),
+            ("PGSSLKEY", &self.sslkey),
+        ];
+        let named = files.into_iter().filter(|(_, file)| !file.is_empty());
+        named.map(|(name, file)| (name, file.clone())).collect()
+    }
+
     fn insist(&mut self, mode: SslMode) {
         self.sslmode = self.sslmode.max(Some(mode));
     }
@@ -295,20 +313,8 @@ impl Parts {
             (None, Some(text)) => SslMode::parse(text.trim(), "`PGSSLMODE`")?,
             (None, None) => SslMode::default(),
         };
-        let says_mode = self.sslmode.is_some() || self.sslrootcert == SYSTEM;
-        let (in_url, files) = (
-            |part: &String| !part.is_empty(),
-            [
-                ("PGSSLROOTCERT", self.sslrootcert.clone()),
-                ("PGSSLCERT", self.sslcert.clone()),
-                ("PGSSLKEY", self.sslkey.clone()),
-            ],
-        );
         let (ssl_mode, ssl_root_cert) = trust(mode, or(self.sslrootcert, &variables.pgsslrootcert));
-        let mode = says_mode.then(|| ("PGSSLMODE", ssl_mode.word().to_owned()));
-        let files = files.into_iter().filter(|(_, part)| in_url(part));
         Ok(PostgresUrl {
-            said_of_tls: mode.into_iter().chain(files).collect(),
             host: host_of(host, host_part)?,
             port: port_of(&port).ok_or(no_port)?,
             user,

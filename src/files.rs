@@ -14,10 +14,12 @@ use std::{
 
 use crate::{
     alembic::{self, AlembicError, Answer, DEFAULT_VERSION_TABLE, Environment, Options},
+    config::ChainConfig,
     engine::Engine,
     graph::{
         Graph, GraphFault, TargetError,
         revision::{Place, RevisionId},
+        tags::TagsError,
         target::Target,
     },
     script::{Direction, Script, ScriptFault, Statement},
@@ -91,6 +93,9 @@ pub enum ChainError {
     /// An Alembic environment that cannot be read.
     #[error(transparent)]
     Alembic(AlembicError),
+    /// Tags of the configuration that cannot be.
+    #[error("the tags of the configuration: {0}")]
+    Tags(TagsError),
     /// The target is none of this graph's.
     #[error("MIGRATION_TARGET: {0}")]
     Target(TargetError),
@@ -101,20 +106,18 @@ fn joined<T: ToString>(faults: &[T]) -> String {
     faults.iter().map(T::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads the scripts, or the Alembic environment, and resolves the target. `versions` is the version
-/// table where the environment is not to be believed about it, and `answer` what Python has told of it,
-/// where it was asked.
+/// Reads the scripts, or the Alembic environment, of a chain and resolves a target in them. `answer`
+/// is what Python has told of the environment, where it was asked.
 pub fn load(
-    directory: Option<&Path>,
+    config: &ChainConfig,
     target: &Target,
     engine: Engine,
-    versions: Option<&VersionTable>,
     answer: Option<Answer>,
 ) -> Result<Chain, ChainError> {
-    let directory = directory_of(directory);
+    let directory = directory_of(config.dir.as_deref());
     let (graph, scripts, alembic) = if is_alembic(&directory) {
         let environment = environment(&directory, answer)?;
-        let delegated = Delegated::of(&environment, versions);
+        let delegated = Delegated::of(&environment, config.version_table.as_ref());
         (environment.graph, BTreeMap::new(), Some(delegated))
     } else {
         let scripts = read_scripts(&directory, Some(engine))?;
@@ -123,6 +126,7 @@ pub fn load(
         let by_id = scripts.into_iter().map(|script| (script.revision.id.clone(), script));
         (graph, by_id.collect(), None)
     };
+    let graph = tagged(graph, config)?;
     let ids = graph.resolve(target).map_err(ChainError::Target)?;
     Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine, alembic })
 }
@@ -172,14 +176,26 @@ fn has_python(directory: &Path) -> bool {
 
 /// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
 /// asked. `answer` as for [`load`].
-pub fn load_graph(directory: Option<&Path>, answer: Option<Answer>) -> Result<Graph, ChainError> {
-    let directory = directory_of(directory);
-    if is_alembic(&directory) {
-        return Ok(environment(&directory, answer)?.graph);
+pub fn load_graph(config: &ChainConfig, answer: Option<Answer>) -> Result<Graph, ChainError> {
+    tagged(graph_in(&directory_of(config.dir.as_deref()), answer)?, config)
+}
+
+/// The same of any directory.
+pub fn graph_in(directory: &Path, answer: Option<Answer>) -> Result<Graph, ChainError> {
+    if is_alembic(directory) {
+        return Ok(environment(directory, answer)?.graph);
     }
-    let scripts = read_scripts(&directory, None)?;
+    let scripts = read_scripts(directory, None)?;
     let revisions = scripts.into_iter().map(|script| script.revision).collect();
     Graph::new(revisions).map_err(ChainError::Graph)
+}
+
+/// The graph with the tags of the configuration.
+fn tagged(graph: Graph, config: &ChainConfig) -> Result<Graph, ChainError> {
+    if config.tags.is_empty() {
+        return Ok(graph);
+    }
+    graph.with_tags(&config.tags).map_err(ChainError::Tags)
 }
 
 /// The directory of scripts: the configured one, or the default one that is there.
@@ -257,7 +273,7 @@ impl ChainError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Directory { .. } | Self::Empty { .. } => 10,
+            Self::Directory { .. } | Self::Empty { .. } | Self::Tags(_) => 10,
             Self::File { .. } | Self::Scripts(_) | Self::Graph(_) => 20,
             Self::Alembic(error) => error.exit_code(),
             Self::Target(_) => 21,

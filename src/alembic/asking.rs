@@ -21,7 +21,7 @@ use tracing::info;
 use super::{AlembicError, Answer, AnswerError, Options, Question, python};
 use crate::{
     child::{self, ChildError, Upbringing},
-    config::{Config, command::CommandLine},
+    config::{ChainConfig, Config, MigrateCommand},
     error::Error,
     files::{self, ChainError},
     pause::spoken,
@@ -65,23 +65,25 @@ pub enum NoAnswer {
 /// What Python is asked with.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
-    /// Its environment and limits.
+    /// Its limits, and where programs are.
     pub config: &'a Config,
+    /// The chain whose environment it is, with what commands are told.
+    pub chain: &'a ChainConfig,
     /// What ends it.
     pub signals: &'a Signals,
 }
 
 impl Asker<'_> {
-    /// Loads something of a directory, with Python where it is needed: `load` is first called with no
+    /// Loads something of the chain's directory, with Python where it is needed: `load` is first called with no
     /// answer, and where that is not enough, with Python's.
     pub async fn load<T>(
         self,
-        directory: Option<&Path>,
         load: impl Fn(Option<Answer>) -> Result<T, ChainError>,
     ) -> Result<T, Error> {
         let loaded = match load(None) {
             Err(ChainError::Alembic(unknown)) if unknown.python_may_know() => {
-                load(Some(self.ask(&files::directory_of(directory), unknown).await?))
+                let directory = files::directory_of(self.chain.dir.as_deref());
+                load(Some(self.ask(&directory, unknown).await?))
             }
             loaded => loaded,
         };
@@ -133,15 +135,17 @@ impl Asker<'_> {
     }
 
     fn python(self, directory: &Path) -> Option<PathBuf> {
-        let changed = &self.config.for_children.set;
+        let changed = &self.chain.for_commands.set;
         let path = python::path_of(changed, self.config.path.as_deref());
         let places = python::Places::of(path, directory);
-        let command = self.config.migrate_command.as_ref().map(CommandLine::program);
+        let command = self.chain.command.as_ref().map(|command| match command {
+            MigrateCommand::Own(command) | MigrateCommand::Shared(command) => command.program(),
+        });
         places.python(&command.into_iter().chain(["alembic"]).collect::<Vec<_>>())
     }
 
     async fn said(self, question: &Question, limit: Duration) -> Result<Vec<u8>, ChildError> {
-        let mut environment = self.config.for_children.clone();
+        let mut environment = self.chain.for_commands.clone();
         environment.set.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
         let upbringing = Upbringing {
             stage: Stage::Configure,

@@ -57,7 +57,7 @@ pub(super) fn for_server(vars: &[(OsString, OsString)], prefix: Option<&str>) ->
 /// For children: `DATABASE_URL`, bare and with the application's prefix, is the database that we
 /// work on.
 ///
-/// The URL is left where the child finds it by itself: it came from `DATABASE_URL` or
+/// Nothing is changed where the child finds that URL by itself: it came from `DATABASE_URL` or
 /// from the application's own spelling of it, as a value. Where a value is set, the `_FILE` forms
 /// go, since many images refuse to start with both.
 pub(super) fn for_children(
@@ -66,11 +66,22 @@ pub(super) fn for_children(
     found: &Found,
     url: &DatabaseUrl,
 ) -> EnvironmentChange {
-    let finds_it = found.name == "DATABASE_URL" && found.level != Level::Own && !found.from_file;
-    let tls = tls(vars, url);
-    if finds_it {
-        return EnvironmentChange { set: tls, remove: Vec::new() };
+    let its_own = match found.level {
+        Level::Application | Level::Bare => true,
+        Level::Own | Level::File => false,
+    };
+    if found.name == "DATABASE_URL" && its_own && !found.from_file {
+        return EnvironmentChange::default();
     }
+    with_database(vars, prefix, url)
+}
+
+/// The change that makes this the database of whoever is run.
+pub(super) fn with_database(
+    vars: &[(OsString, OsString)],
+    prefix: Option<&str>,
+    url: &DatabaseUrl,
+) -> EnvironmentChange {
     let mut names = vec!["DATABASE_URL".to_owned()];
     names.extend(prefix.map(|prefix| format!("{prefix}DATABASE_URL")));
     let is_set = |name: &String| vars.iter().any(|(other, _)| other == OsStr::new(name));
@@ -78,18 +89,22 @@ pub(super) fn for_children(
     let files = names.iter().chain([&own]).map(|name| file_form(name));
     EnvironmentChange {
         remove: files.filter(is_set).map(OsString::from).collect(),
-        set: names
-            .into_iter()
-            .map(|name| (name.into(), url.as_written().into()))
-            .chain(tls)
-            .collect(),
+        set: names.into_iter().map(|name| (name.into(), url.as_written().into())).collect(),
     }
 }
 
-/// What the URL says of TLS as variables, but for those that say something already.
-fn tls(vars: &[(OsString, OsString)], url: &DatabaseUrl) -> Vec<(OsString, OsString)> {
+/// Adds what the URL says of TLS as variables, but for those that say something already, be it as they
+/// were found or as the configuration file sets them.
+pub(super) fn add_tls(
+    change: &mut EnvironmentChange,
+    vars: &[(OsString, OsString)],
+    url: &DatabaseUrl,
+) {
     let blank = |value: &OsStr| value.as_encoded_bytes().trim_ascii().is_empty();
-    let is_set = |name: &str| vars.iter().any(|(other, value)| other == name && !blank(value));
-    let said = url.tls().iter().filter(|(name, _)| !is_set(name));
-    said.map(|(name, value)| (name.into(), value.into())).collect()
+    for (name, value) in url.tls() {
+        let says = |(other, value): &&(OsString, OsString)| other == name && !blank(value);
+        if vars.iter().chain(&change.set).find(says).is_none() {
+            change.set.push((name.into(), value.into()));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::ConfigError;
+use super::{CONFIG, ConfigError};
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +56,8 @@ pub(super) enum Level {
     Application,
     /// `<NAME>`.
     Bare,
+    /// The configuration file.
+    File,
 }
 
 const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
@@ -99,6 +101,7 @@ pub const VARIABLES: &[Variable] = &[
     plain("METRICS_FILE", "", "a file for the figures of the run, in Prometheus' text format"),
     plain("TERMINATION_LOG", "/dev/termination-log", "where the last words go as JSON on failure; the default only where it exists"),
     Variable { name: "ENV_PREFIX", default: "", meaning: "the application's own prefix: `ARGILLA_` also reads `ARGILLA_DATABASE_URL`", file: false, reach: Reach::WithoutPrefix },
+    Variable { name: CONFIG, default: "", meaning: "a TOML file with any of these in lower case, several chains, hooks: docs/config-file.md", file: false, reach: Reach::Bare },
     Variable { name: "NOTIFY_SOCKET", default: "", meaning: "set by systemd, which is told of progress; and of readiness where there is no server", file: false, reach: Reach::Bare },
     libpq("PGHOST", "localhost", "host, or directory of the Unix socket"),
     libpq("PGPORT", "5432", "port"),
@@ -162,7 +165,7 @@ pub(super) struct Found {
     pub(super) value: String,
 }
 
-/// Looks one variable up by precedence.
+/// Looks one variable up in the environment, by precedence.
 pub(super) fn look_up(
     vars: &[(OsString, OsString)],
     variable: &Variable,
@@ -207,7 +210,7 @@ fn value_of<'a>(
 }
 
 /// The content of a secret file, without the newline that editors and `echo` leave behind.
-fn content(
+pub(super) fn content(
     variable: &str,
     path: &Path,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
@@ -225,7 +228,7 @@ fn content(
 pub fn help() -> String {
     let mut text = String::from(
         "Environment variables, each read as PRELAUNCH_<NAME>, then with the prefix that \
-         ENV_PREFIX names, then bare (PG* only bare):\n",
+         ENV_PREFIX names, then bare (PG* only bare), then in the file of PRELAUNCH_CONFIG:\n",
     );
     for Variable { name, default, meaning, file, .. } in VARIABLES {
         let or_file = if *file { format!(" (or {})", file_form(name)) } else { String::new() };

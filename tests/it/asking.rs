@@ -364,6 +364,47 @@ fn python_has_the_environment_of_commands_and_not_our_stdout() {
     outcome.assert_said("role ROLE ['MIGRATION_DATABASE_URL'] DIR").assert_said("and by hand");
 }
 
+/// Each chain that needs it, and no other; with what commands of that chain are told.
+#[test]
+fn of_several_chains_those_are_asked_for_that_need_it() {
+    let databases = [Sqlite::create(), Sqlite::create()];
+    let config = "
+        [[chain]]
+        name = 'plain'
+        database_url = '${ONE}'
+        dir = 'app'
+        version_table = 'alembic_version'
+        [[chain]]
+        name = 'odd'
+        database_url = '${OTHER}'
+        dir = 'odd'
+    ";
+    let body =
+        "import os\nprint('asked with', os.environ['DATABASE_URL'] == os.environ['OTHER'])\n";
+    let start = environment(Prelaunch::new())
+        .knows(&databases[0])
+        .knows(&databases[1])
+        .env("ONE", databases[0].url())
+        .env("OTHER", databases[1].url())
+        .env("AUTO_MIGRATION", "true")
+        .file("prelaunch.toml", config)
+        .env("PRELAUNCH_CONFIG", "prelaunch.toml")
+        .file("odd/alembic.ini", "[alembic]\nscript_location = %(here)s\n")
+        .file("odd/env.py", ENV)
+        .file("odd/versions/o1.py", computed(body));
+    let outcome = start.run();
+    outcome.assert_status(0).assert_said("asked with True");
+    assert_eq!(outcome.count("asks Python"), 1, "{}", outcome.transcript());
+    outcome
+        .assert_said("INFO configure: Python has told the revisions chain=odd revisions=1 took=…");
+    assert_eq!(databases[0].history(), ["upgrade a1", "upgrade b2", "upgrade c3"]);
+    assert_eq!(databases[1].history(), ["upgrade a1"]);
+    let ask =
+        start.clone().env("PATH", "/nowhere").args(&["database", "heads", "--chain", "plain"]);
+    ask.run().assert_status(0).assert_stdout("c3 (head)");
+    start.env("PATH", "/nowhere").run().assert_status(20).assert_said("chain `odd`");
+}
+
 /// One that hangs when it is loaded, as does a child of it.
 const HANGS: &str = "import subprocess, sys\n\
     subprocess.Popen(['sleep', '600'])\nprint('hangs', file=sys.stderr, flush=True)\n\

@@ -258,7 +258,7 @@ fn server_and_commands_get_their_own_environment() {
         server,
         "EnvironmentChange { set: [\"RUN_MIGRATIONS\"], remove: [\"PRELAUNCH_CONFIG\", \"OWNER\"] }"
     );
-    let of_commands = |change: &super::super::EnvironmentChange| {
+    let of_commands = |change: &EnvironmentChange| {
         change.set.iter().find(|(name, _)| name == "LEVEL").map(|(_, value)| value.clone())
     };
     assert_eq!(of_commands(&found.for_commands).unwrap(), "o");

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::{
-    apply::{self, ApplyError, Patience, Work},
+    apply::{self, ApplyError, Hands, Patience, Work},
     config::{AutoMigration, Config, Reindex},
     db::{Database, DbError, Locked, Observed, Runner, Terms, WorkError},
     error::Error,
@@ -214,10 +214,13 @@ impl Run<'_> {
         }
     }
 
-    /// Faults inside the scripts that are to run come to light before the lock is asked for.
+    /// Faults inside the scripts that are to run come to light before the lock is asked for; also that
+    /// it is not known how to run Alembic.
     fn check_scripts(&self, look: &Look) -> Result<(), Error> {
         let Some(chain) = self.chain else { return Ok(()) };
-        chain.statements(look.state.steps()).map(drop).map_err(Error::Chain)
+        let steps = look.state.steps();
+        let hands = Hands::of(chain, self.config, self.signals, steps).map(drop);
+        hands.and(chain.statements(steps).map(drop)).map_err(Error::Chain)
     }
 
     /// What is due, under the lock: revisions until the target is reached, hook, reindex.
@@ -243,14 +246,28 @@ impl Run<'_> {
     /// Applies until a look finds nothing pending, and gives that look.
     async fn migrate(&self, locked: &mut Locked, since: Option<i64>) -> Result<Look, Error> {
         let mut applied = false;
+        let mut unsettled = None;
         loop {
             let observed = locked.look().await.map_err(Error::Locked)?;
+            if unsettled.as_ref() == Some(&observed) {
+                let table = self.chain.and_then(Chain::version_table).map(ToString::to_string);
+                let table = table.unwrap_or_else(|| "prelaunch_ledger".to_owned());
+                return Err(Error::Apply(ApplyError::Restless { table }));
+            }
             let look = self.judge(&observed, since);
             match self.decide(&look) {
                 Next::Refuse(refusal) | Next::Await(refusal) => {
                     return Err(Error::Refused(refusal));
                 }
                 Next::Start | Next::Work => (),
+            }
+            if let (AutoMigration::True, true, State::Ready | State::Pending(_), Some(chain)) =
+                (self.config.auto_migration, look.external, &look.state, self.chain)
+            {
+                let agreed = apply::agree(locked, chain, &observed, &look.heads_text()).await;
+                agreed.map_err(Error::Apply)?;
+                unsettled = Some(observed);
+                continue;
             }
             let (AutoMigration::True, State::Pending(plan), Some(chain)) =
                 (self.config.auto_migration, &look.state, self.chain)
@@ -274,14 +291,19 @@ impl Run<'_> {
                 applied = true;
                 continue;
             }
-            let work = Work::of_plan(chain, plan, look.heads.clone()).map_err(Error::Chain)?;
+            let heads = look.heads.clone();
+            let work = Work::of_plan(chain, plan, heads, &observed, self.config, self.signals);
+            let work = work.map_err(Error::Chain)?;
             match apply::apply(locked, &work, Patience::of(self.config)).await {
                 Ok(()) => applied = true,
-                // Each time the ledger has grown, so that this comes to an end.
-                Err(error @ ApplyError::Overtaken { .. }) => warn!(
-                    stage = %Stage::Apply, event = "overtaken", why = error.to_string(),
-                    "somebody works beside us past the lock; looks again"
-                ),
+                // Each time something has changed, so that this comes to an end.
+                Err(error @ ApplyError::Overtaken { .. }) => {
+                    warn!(
+                        stage = %Stage::Apply, event = "overtaken", why = error.to_string(),
+                        "somebody works beside us past the lock; looks again"
+                    );
+                    unsettled = Some(observed);
+                }
                 Err(error) => return Err(Error::Apply(error)),
             }
         }

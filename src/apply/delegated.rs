@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What it is called in the log and in errors.
-const WHAT: &str = "MIGRATE_COMMAND";
+pub(super) const WHAT: &str = "MIGRATE_COMMAND";
 
 /// Where images keep a virtual environment, besides beside the settings.
 const ENVIRONMENTS: &[&str] = &["/opt/venv", "/venv", "/app/.venv"];
@@ -87,19 +87,24 @@ fn commands(
         }
         Some(command) => vec![command.clone()],
         None => {
-            let mut words = vec!["alembic".to_owned()];
-            if let Some(ini) = &alembic.ini {
-                words.extend(["-c".to_owned(), ini.display().to_string()]);
-            }
-            words.push("upgrade".to_owned());
-            let command = CommandLine::of(words);
+            let command = upgrade(alembic.ini.as_ref());
             targets.map(|target| command.with_name(&target)).collect()
         }
     }
 }
 
+/// `alembic upgrade`, with the settings that it would not find by itself.
+pub(super) fn upgrade(ini: Option<&PathBuf>) -> CommandLine {
+    let mut words = vec!["alembic".to_owned()];
+    if let Some(ini) = ini {
+        words.extend(["-c".to_owned(), ini.display().to_string()]);
+    }
+    words.push("upgrade".to_owned());
+    CommandLine::of(words)
+}
+
 /// Runs it; where its program is not in PATH, from the virtual environment that has it.
-async fn run(
+pub(super) async fn run(
     command: &CommandLine,
     upbringing: Upbringing<'_>,
     locked: &mut Locked,

@@ -64,6 +64,8 @@ pub struct Config {
     pub migrations_dir: Option<PathBuf>,
     /// Alembic's version table, where its environment is not to be believed about it.
     pub version_table: Option<VersionTable>,
+    /// Where the Alembic is to which scripts leave revisions.
+    pub alembic_dir: Option<PathBuf>,
     /// What applies the revisions of an Alembic environment, instead of `alembic upgrade`.
     pub migrate_command: Option<CommandLine>,
     /// How far to migrate.
@@ -118,6 +120,7 @@ struct RawVariables {
     auto_migration: Option<String>,
     migrations_dir: Option<String>,
     version_table: Option<String>,
+    alembic_dir: Option<String>,
     migrate_command: Option<String>,
     migration_target: Option<String>,
     database_ahead: Option<String>,
@@ -164,6 +167,7 @@ pub fn read(
             let parse = |text: &str| VersionTable::parse(text).map(Some);
             reader.parsed("VERSION_TABLE", Some(text), parse, VersionTable::ACCEPTED)
         }),
+        alembic_dir: path(raw.alembic_dir.as_deref()),
         migrate_command: reader.command("MIGRATE_COMMAND", raw.migrate_command.as_deref()),
         target: reader.target(raw.migration_target.as_deref()),
         database_ahead: reader.parsed(

@@ -193,7 +193,7 @@ fn a_percent_sign_in_the_url_is_warned_about() {
 
 impl Prelaunch {
     /// The same arguments for the real Alembic.
-    fn alembic(self, database: &dyn Database) -> crate::outcome::Outcome {
+    pub(crate) fn alembic(self, database: &dyn Database) -> crate::outcome::Outcome {
         let arguments = self.arguments().join(" ");
         let python = format!("cd app && exec {}/bin/alembic {arguments}", venv());
         self.env("DATABASE_URL", database.url()).under(&["sh", "-c", &python]).run()
@@ -201,7 +201,7 @@ impl Prelaunch {
 }
 
 /// Where the tests' Alembic is.
-fn venv() -> String {
+pub(crate) fn venv() -> String {
     env::var("PRELAUNCH_TEST_VENV")
         .expect("PRELAUNCH_TEST_VENV is not set: run the tests with ./test.sh")
 }
@@ -226,7 +226,7 @@ fn environment(start: Prelaunch) -> Prelaunch {
 }
 
 /// What an environment does with the URL of ours.
-const ENV: &str = "\
+pub(crate) const ENV: &str = "\
 import os
 import sqlalchemy as sa
 from alembic import context

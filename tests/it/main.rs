@@ -26,6 +26,7 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `alembic` starts of images whose revisions are Alembic's
+//! - `in_turn` scripts and Alembic on one database in turn; `mixed` scripts that leave revisions to it
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between
@@ -87,6 +88,7 @@ mod ddl_locks;
 mod fence;
 mod gate;
 mod import;
+mod in_turn;
 mod limits;
 mod misbehaving;
 mod log;

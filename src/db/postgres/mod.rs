@@ -231,7 +231,7 @@ async fn observe(
     loop {
         let look = sql::look(&facts.prefix(), facts.tables, facts.versions().as_deref(), holder);
         match rows(connection, format!("{}{look}", client_check(facts.version))).await {
-            Ok(found) => return read(&found),
+            Ok(found) => return read(&found, facts.tables.versions),
             // Created or dropped since the first query was answered.
             Err(error) if error.is_missing_table() && !asked_again => {
                 asked_again = true;
@@ -265,8 +265,11 @@ fn keepalives(version: u32) -> &'static str {
     }
 }
 
-fn read(found: &[PgRow]) -> Result<(Observed, Option<Holder>), DbError> {
-    let mut observed = Observed::default();
+fn read(
+    found: &[PgRow],
+    has_versions: bool,
+) -> Result<(Observed, Option<Holder>), DbError> {
+    let mut observed = Observed { has_versions, ..Observed::default() };
     let mut holder = None;
     for row in found {
         let (what, name): (String, String) = (cell(row, 0)?, cell(row, 1)?);

@@ -1,0 +1,111 @@
+//! Revisions among scripts that Alembic applies (`delegate: alembic`): its command, once for each, in
+//! its turn.
+//!
+//! The command is run under our lock, as for an Alembic environment, and is not believed: the revision
+//! is applied once the version table says so, and then recorded as `external`. So a run that was ended
+//! between the two finds it done.
+
+use std::path::PathBuf;
+
+use tokio::time::Instant;
+use tracing::info;
+
+use super::{ApplyError, agree, delegated};
+use crate::{
+    alembic,
+    child::Upbringing,
+    config::{Config, command::CommandLine},
+    db::Locked,
+    files::{Chain, ChainError},
+    graph::revision::RevisionId,
+    look::joined,
+    pause::spoken,
+    plan::agreement,
+    reindex::DelegateError,
+    script::Script,
+    signals::Signals,
+    stage::Stage,
+};
+
+/// Who applies what is Alembic's.
+#[derive(Debug)]
+pub struct Hands<'a> {
+    chain: &'a Chain,
+    config: &'a Config,
+    signals: &'a Signals,
+    command: CommandLine,
+    directory: Option<PathBuf>,
+}
+
+impl<'a> Hands<'a> {
+    /// What is needed for these steps: nothing where none of them is Alembic's; an error where it
+    /// cannot be told how to run it.
+    pub fn of(
+        chain: &'a Chain,
+        config: &'a Config,
+        signals: &'a Signals,
+        steps: &[RevisionId],
+    ) -> Result<Option<Self>, ChainError> {
+        let scripts = steps.iter().filter_map(|id| chain.scripts.get(id));
+        let Some(script) = scripts.into_iter().find(|script| script.delegates(chain.engine)) else {
+            return Ok(None);
+        };
+        let missing = |why| {
+            let Script { revision, .. } = script;
+            ChainError::NoAlembic { place: revision.place.clone(), revision: revision.id.to_string(), why }
+        };
+        let (command, directory) = match (&config.migrate_command, &config.alembic_dir) {
+            (Some(command), _) if !command.takes_a_name() => {
+                return Err(missing("let MIGRATE_COMMAND say `{}` where the revision goes".to_owned()));
+            }
+            (Some(command), directory) => (command.clone(), directory.clone()),
+            (None, directory) => {
+                let path = directory.clone().unwrap_or_else(|| PathBuf::from("."));
+                let (directory, ini) = alembic::place(&path).map_err(|error| {
+                    missing(format!(
+                        "set ALEMBIC_DIR to its environment, or MIGRATE_COMMAND to a command with \
+                         `{{}}`: {error}"
+                    ))
+                })?;
+                (delegated::upgrade(ini.as_ref()), Some(directory))
+            }
+        };
+        Ok(Some(Self { chain, config, signals, command, directory }))
+    }
+
+    /// Has Alembic apply one revision, and the ledger say so.
+    pub(super) async fn apply(
+        &self,
+        locked: &mut Locked,
+        script: &Script,
+        heads: &str,
+    ) -> Result<(), ApplyError> {
+        let revision = &script.revision.id;
+        let upbringing = Upbringing {
+            stage: Stage::Apply,
+            environment: &self.config.for_children,
+            stop_timeout: self.config.stop_timeout,
+            directory: self.directory.as_deref(),
+        };
+        let what = delegated::WHAT;
+        info!(stage = %Stage::Apply, event = "running", what, "runs a command");
+        let started = Instant::now();
+        let command = self.command.with_name(revision.as_str());
+        let failed = |source| ApplyError::Delegated {
+            revision: revision.clone(),
+            source: DelegateError::Command { what: what.to_owned(), source },
+        };
+        delegated::run(&command, upbringing, locked, self.signals).await.map_err(failed)?;
+        info!(stage = %Stage::Apply, event = "ran", what, took = spoken(started.elapsed()), "has run it");
+
+        let table = || self.chain.kept_versions().map(ToString::to_string).unwrap_or_default();
+        let unread = |source| ApplyError::Disagrees { table: table(), source };
+        let observed = locked.look().await.map_err(unread)?;
+        let applied = agreement::applied(self.chain, &observed);
+        if !applied.ledger.iter().any(|row| row.revision == revision.as_str()) {
+            let (revision, at) = (revision.clone(), joined(&agreement::rows(&observed)));
+            return Err(ApplyError::NotDelegated { revision, table: table(), at });
+        }
+        agree(locked, self.chain, &observed, heads).await.map(drop)
+    }
+}

@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "this file is where files are read")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -293,6 +293,13 @@ impl Chain {
     #[must_use]
     pub fn kept_versions(&self) -> Option<&VersionTable> {
         self.versions.as_ref().filter(|_| self.alembic.is_none())
+    }
+
+    /// The revisions that are left to Alembic on this engine.
+    #[must_use]
+    pub fn delegated(&self) -> BTreeSet<String> {
+        let delegated = self.scripts.values().filter(|script| script.delegates(self.engine));
+        delegated.map(|script| script.revision.id.to_string()).collect()
     }
 
     /// The scripts that are to be applied with their statements, in order, or every fault in them.

@@ -85,7 +85,8 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
                 Listing::offline(reading.graph()?)
             } else {
                 let (chain, seen) = reading.chain_and_ledger(true).await?;
-                Listing::online(chain.graph, &seen)
+                let delegated = chain.delegated();
+                Listing::online(chain.graph, &seen).delegating(delegated)
             };
             let format = if *json { Some(Format::Json) } else { *format };
             match format {

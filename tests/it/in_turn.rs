@@ -20,16 +20,16 @@ use crate::{
 };
 
 /// The rows of the version table.
-const ROWS: &str = "select version_num from alembic_version order by 1";
+pub(crate) const ROWS: &str = "select version_num from alembic_version order by 1";
 
 /// A revision: its id, its parents, what it depends on.
-type Node = (&'static str, &'static [&'static str], &'static [&'static str]);
+pub(crate) type Node = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// Three revisions in a line.
-const LINE: &[Node] = &[("a1", &[], &[]), ("b2", &["a1"], &[]), ("c3", &["b2"], &[])];
+pub(crate) const LINE: &[Node] = &[("a1", &[], &[]), ("b2", &["a1"], &[]), ("c3", &["b2"], &[])];
 
 /// A fork, a merge, and one more.
-const MERGE: &[Node] = &[
+pub(crate) const MERGE: &[Node] = &[
     ("a1", &[], &[]),
     ("b2", &["a1"], &[]),
     ("c3", &["a1"], &[]),
@@ -61,7 +61,7 @@ pub(crate) fn both(mut start: Prelaunch, nodes: &[Node]) -> Prelaunch {
 }
 
 /// One more revision in both.
-fn add(start: Prelaunch, (id, parents, needs): Node) -> Prelaunch {
+pub(crate) fn add(start: Prelaunch, (id, parents, needs): Node) -> Prelaunch {
     let sql = format!(
         "-- make {id}\n--\n-- revision: {id}\n-- revises: {}\n-- depends-on: {}\n\n\
          -- migrate:up\ncreate table t_{id} (n integer);\n\n-- migrate:down\ndrop table t_{id};\n",
@@ -88,21 +88,21 @@ fn without(start: &Prelaunch, id: &str) -> Prelaunch {
     start.clone()
 }
 
-fn ask(start: &Prelaunch, words: &[&str]) -> Outcome {
+pub(crate) fn ask(start: &Prelaunch, words: &[&str]) -> Outcome {
     start.clone().args(&[&["database"], words].concat()).run()
 }
 
 /// To a target, whichever way it is.
-fn ours(start: &Prelaunch, target: &str) -> Outcome {
+pub(crate) fn ours(start: &Prelaunch, target: &str) -> Outcome {
     ask(start, &["migrate", "--revision", target, "--allow-downgrade", "--yes"])
 }
 
-fn theirs(start: &Prelaunch, database: &dyn Database, words: &[&str]) -> Outcome {
+pub(crate) fn theirs(start: &Prelaunch, database: &dyn Database, words: &[&str]) -> Outcome {
     start.clone().args(words).alembic(database)
 }
 
 /// The tables of revisions that are there.
-fn made(database: &dyn Database) -> Vec<String> {
+pub(crate) fn made(database: &dyn Database) -> Vec<String> {
     database.tables().into_iter().filter(|name| name.starts_with("t_")).collect()
 }
 
@@ -157,7 +157,6 @@ fn in_turn(database: &dyn Database, nodes: &[Node], back: &[&str]) {
             }
             let at = format!("{way} {target}, round {round}");
             assert_eq!(database.query(ROWS), expected[number], "{at}");
-            ask(&start, &["check"]);
             let mut current = rows(&ask(&start, &["current", "--json"]));
             current.sort();
             // A head that another one depends on has no row, and is one all the same.
@@ -423,7 +422,9 @@ on_both! {
 
 /// What a file of `--sql` says, for a client that takes SQL alone.
 fn plain(text: &str) -> String {
-    text.lines().filter(|line| !line.starts_with(['\\', '.'])).collect::<Vec<_>>().join("\n")
+    let sql = text.lines().filter(|line| !line.starts_with(['\\', '.']));
+    // A text that begins with dashes would be an option.
+    format!(" {}", sql.collect::<Vec<_>>().join("\n"))
 }
 
 /// A transaction of somebody else.

@@ -94,6 +94,7 @@ mod misbehaving;
 mod log;
 mod install;
 mod migrate;
+mod mixed;
 #[cfg(feature = "otel")]
 mod otel;
 mod piped;

@@ -172,7 +172,7 @@ pub struct Import {
     pub back: bool,
     /// Leave to Alembic, when the scripts are run, what cannot be imported (`refused`), or also what is
     /// not had offline and would be recorded (`recorded`). Such a revision needs Python, and
-    /// VERSION_TABLE, on each database that has not passed it yet.
+    /// `VERSION_TABLE`, on each database that has not passed it yet.
     #[arg(
         long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true,
         default_missing_value = "refused"

@@ -94,13 +94,15 @@ pub enum Error {
         "role `{role}` may not read the ledger; as its owner: \
          grant usage on schema {schema} to {role}; \
          grant select on {schema}.prelaunch_ledger, {schema}.prelaunch_history, \
-         {schema}.prelaunch_journal to {role}"
+         {schema}.prelaunch_journal{more} to {role}"
     )]
     Forbidden {
         /// As whom we came.
         role: String,
         /// Where the ledger is.
         schema: String,
+        /// The version table, if one is named, with a comma before it.
+        more: String,
         /// What the database said.
         source: DbError,
     },
@@ -176,7 +178,9 @@ impl Error {
     pub(crate) fn unreadable(source: DbError, config: &Config, database: &Database) -> Self {
         match (config.database.as_ref().map(DatabaseUrl::address), source.is_forbidden()) {
             (Some(Address::Postgres(url)), true) => {
-                Self::Forbidden { role: url.user.clone(), schema: database.schema(), source }
+                let table = config.version_table.as_ref();
+                let more = table.map(|table| format!(", {table}")).unwrap_or_default();
+                Self::Forbidden { role: url.user.clone(), schema: database.schema(), more, source }
             }
             _ => Self::Look(source),
         }

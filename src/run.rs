@@ -124,7 +124,8 @@ fn configure(config: &Config) -> Result<Option<Chain>, Error> {
         config.version_table.as_ref(),
     ) {
         Ok(chain) => {
-            if chain.alembic.is_some() && url.as_written().contains('%') {
+            let runs_alembic = chain.alembic.is_some() || !chain.delegated().is_empty();
+            if runs_alembic && url.as_written().contains('%') {
                 warn!(
                     stage = %Stage::Configure, event = "percent",
                     "the database URL contains `%`: an `env.py` that hands it to `set_main_option` must \

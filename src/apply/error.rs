@@ -228,8 +228,11 @@ impl ApplyError {
             | Self::Disagrees { source, .. }
             | Self::Tables(source) => source.signal(),
             Self::Delegated { source, .. } => source.signal(),
-            Self::Restless { .. } | Self::NotDelegated { .. } => None,
-            Self::Unknown { .. } | Self::ChangedPartWay { .. } | Self::Overtaken { .. } => None,
+            Self::Unknown { .. }
+            | Self::ChangedPartWay { .. }
+            | Self::Restless { .. }
+            | Self::NotDelegated { .. }
+            | Self::Overtaken { .. } => None,
         }
     }
 }

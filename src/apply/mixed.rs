@@ -52,11 +52,17 @@ impl<'a> Hands<'a> {
         };
         let missing = |why| {
             let Script { revision, .. } = script;
-            ChainError::NoAlembic { place: revision.place.clone(), revision: revision.id.to_string(), why }
+            ChainError::NoAlembic {
+                place: revision.place.clone(),
+                revision: revision.id.to_string(),
+                why,
+            }
         };
         let (command, directory) = match (&config.migrate_command, &config.alembic_dir) {
             (Some(command), _) if !command.takes_a_name() => {
-                return Err(missing("let MIGRATE_COMMAND say `{}` where the revision goes".to_owned()));
+                return Err(missing(
+                    "let MIGRATE_COMMAND say `{}` where the revision goes".to_owned(),
+                ));
             }
             (Some(command), directory) => (command.clone(), directory.clone()),
             (None, directory) => {

@@ -147,8 +147,15 @@ pub async fn apply(
             Turn { create: false, before, after }
         });
         versions = turn.as_ref().map(|turn| turn.after.clone());
-        let step =
-            Step { work, script, statements, heads: joined(&heads), before, after: &recorded, turn };
+        let step = Step {
+            work,
+            script,
+            statements,
+            heads: joined(&heads),
+            before,
+            after: &recorded,
+            turn,
+        };
         info!(
             stage = %Stage::Apply, event = begins, revision = %revision.id, title = revision.title,
             number, total, "{saying}"

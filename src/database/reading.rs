@@ -140,7 +140,8 @@ impl Reading<'_> {
 fn in_step(chain: &Chain, observed: &Observed, mut rows: Vec<AppliedRow>) -> Vec<AppliedRow> {
     let Cow::Owned(applied) = plan::applied(chain, observed) else { return rows };
     rows.retain(|row| applied.ledger.iter().any(|one| one.revision == row.revision));
-    let new = applied.ledger.iter().filter(|one| rows.iter().all(|row| row.revision != one.revision));
+    let new =
+        applied.ledger.iter().filter(|one| rows.iter().all(|row| row.revision != one.revision));
     let new: Vec<AppliedRow> = new.map(|one| known_from(chain, &one.revision, None)).collect();
     rows.extend(new);
     rows

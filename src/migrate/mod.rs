@@ -143,8 +143,7 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Res
         Ok(_) | Err(_) => Next::Work,
     };
     let Some(mut locked) = locked(reading, database, judge).await? else { return Ok(()) };
-    let migrated =
-        under_the_lock(&mut locked, &chain, &kept, target, &course, reading).await;
+    let migrated = under_the_lock(&mut locked, &chain, &kept, target, &course, reading).await;
     locked.release().await;
     migrated
 }

@@ -97,8 +97,11 @@ pub fn applied<'o>(chain: &Chain, observed: &'o Observed) -> Cow<'o, Observed> {
         }
         Standing::Opaque => {
             let known = Known { graph: &chain.graph, ledger: by_id(observed) };
-            let (mine, strange): (BTreeSet<&str>, BTreeSet<&str>) =
-                observed.versions.iter().map(|row| row.revision.as_str()).partition(|id| known.knows(id));
+            let (mine, strange): (BTreeSet<&str>, BTreeSet<&str>) = observed
+                .versions
+                .iter()
+                .map(|row| row.revision.as_str())
+                .partition(|id| known.knows(id));
             let more = known.with_ancestors(&mine).into_iter().chain(strange);
             let more = more.filter(|id| !known.ledger.contains_key(id));
             let more: Vec<Recorded> = more.map(|id| external(id, observed)).collect();

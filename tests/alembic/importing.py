@@ -364,6 +364,72 @@ def argilla_server():
     print(f"argilla-server: pg_dump is the same {same} times of {all_}, upward and downward")
 
 
+def delegated():
+    """On SQLite, with what needs a connection left to Alembic: the scripts alone, then all of it by a
+    start, beside Alembic alone."""
+    program = f"{argilla}/bin/python"
+    environment = next(pathlib.Path(argilla).glob("lib/*/site-packages/argilla_server"))
+    out = work / "argilla.mixed"
+    flags = [word for id, tag in TAGS.items() for word in ("--tag", f"{id}={tag}")]
+    done, report, took = import_(
+        environment, out, "--delegate=recorded", "--verify", *flags, program=program,
+        engines=["sqlite"],
+    )  # fmt: skip
+    if report is None or done.returncode:
+        fail("argilla delegated: import", done.stderr)
+        return
+    left = sorted(place for place, how in hows(report).items() if how == "delegated")
+    expected = [(id, "sqlite", "up") for id in ("45a12f74448b", "84f6b9ff6076", "ca7293c38970", "d00f819ccc67")]
+    check("argilla delegated: left", left, sorted([*expected, ("d00f819ccc67", "sqlite", "down")]))
+    checked = {line["engine"]: len(line["equal"]) for line in report["verified"]}
+    check("argilla delegated: verified", checked, {"sqlite": 11})
+    schemas = []
+    alembic = [program, "-m", "alembic", "-c", str(environment / "alembic.ini"), "upgrade"]
+    for name, words in (
+        ("mixed", [prelaunch, "run"]),
+        ("alembic", [*alembic, "head"]),
+    ):
+        url = f"sqlite+aiosqlite:///{work}/{name}.db?check_same_thread=False"
+        done = run(
+            *words,
+            environment={
+                "ARGILLA_DATABASE_URL": url, "ENV_PREFIX": "ARGILLA_", "MIGRATIONS_DIR": str(out),
+                "AUTO_MIGRATION": "true", "VERSION_TABLE": report["version_table"],
+                "MIGRATE_COMMAND": " ".join([*alembic, "{}"]),
+            },
+        )  # fmt: skip
+        if done.returncode:
+            fail(f"argilla delegated: {name}", done.stderr)
+            return
+        if name == "mixed":
+            check("argilla delegated: by Alembic", done.stderr.count("runs a command"), 4)
+            check("argilla delegated: by scripts", done.stderr.count("has applied it"), 24)
+        schemas.append(shape_of(work / f"{name}.db"))
+    check("argilla delegated: the same tables and rows", schemas[0], schemas[1])
+    print(f"argilla-server: SQLite with {len(left)} sections left to Alembic, imported and compared "
+          f"in {took:.1f} s, and the same by a start")  # fmt: skip
+
+
+def shape_of(path):
+    """Columns, indexes and rows of Alembic's tables."""
+    import sqlite3
+
+    with sqlite3.connect(path) as connection:
+        names = connection.execute(
+            "select name from sqlite_master where type = 'table' and name not like 'prelaunch^_%' "
+            "escape '^' order by 1"
+        ).fetchall()
+        return {
+            name: [
+                connection.execute(f"select * from pragma_{what}('{name}')").fetchall()
+                for what in ("table_info", "foreign_key_list")
+            ]
+            + [sorted(row[1:3] for row in connection.execute(f"pragma index_list('{name}')") if row[1][:6] != "sqlite")]
+            + connection.execute(f"select count(*) from '{name}'").fetchall()
+            for (name,) in names
+        }
+
+
 before = databases()
 for python in pythons:
     begun = time.monotonic()
@@ -381,6 +447,7 @@ for python in pythons:
     print(f"{traps.name}: {count} traps in {len(CASES)} environments, {time.monotonic() - begun:.1f} s")
 if what != "traps":
     argilla_server()
+    delegated()
 mine = {"importing_texts", "importing_parameters", "importing_alembic", "importing_scripts"}
 check("no database is left behind", [n for n in databases() if n not in mine], before)
 left = [path.name for path in work.iterdir() if path.name.startswith("prelaunch_import")]

@@ -13,8 +13,8 @@ use super::{
     section::{self, Heard, Offline, Section},
 };
 use crate::{
-    cli::Delegate,
-    engine::Engine, error::Error, graph::revision::RevisionId, script::Direction, stage::Stage,
+    cli::Delegate, engine::Engine, error::Error, graph::revision::RevisionId, script::Direction,
+    stage::Stage,
 };
 
 /// What Python heard of one revision.

@@ -116,7 +116,8 @@ fn text(imported: &Imported, transactional: bool) -> String {
     for (engine, direction, section) in sections {
         if let Section::Delegated { why, .. } = section {
             let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
-            let _ = writeln!(text, "--\n-- Left to Alembic is {direction} for {engine}, which {why}.");
+            let _ =
+                writeln!(text, "--\n-- Left to Alembic is {direction} for {engine}, which {why}.");
         }
         if let Section::Refused { why, .. } = section {
             let _ = writeln!(

@@ -265,10 +265,7 @@ fn keepalives(version: u32) -> &'static str {
     }
 }
 
-fn read(
-    found: &[PgRow],
-    has_versions: bool,
-) -> Result<(Observed, Option<Holder>), DbError> {
+fn read(found: &[PgRow], has_versions: bool) -> Result<(Observed, Option<Holder>), DbError> {
     let mut observed = Observed { has_versions, ..Observed::default() };
     let mut holder = None;
     for row in found {

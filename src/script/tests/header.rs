@@ -116,7 +116,7 @@ fn a_revision_is_left_to_alembic_where_there_is_no_section_for_it() {
     assert_eq!(delegates(&one, Engine::Postgres), (false, true));
     assert_eq!(delegates(&one, Engine::Sqlite), (true, true));
     assert_eq!(
-        parse(&header.replace("alembic", "me")).unwrap_err(),
+        parse(&format!("{}-- migrate:up\n", header.replace("alembic", "me"))).unwrap_err(),
         "m/x.sql:3: `delegate` is `me`; write `alembic`"
     );
 }

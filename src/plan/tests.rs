@@ -178,6 +178,16 @@ fn the_table_of_modes_holds() {
     modes("a z", Allow, ["16", "16", "16", "start"]);
 }
 
+/// Who only looks writes nothing, also not what another tool has applied.
+#[test]
+fn only_the_mode_that_works_records_what_another_tool_did() {
+    let ready = |mode| {
+        let due = Due { hook: false, reindex: false, external: true };
+        decide(mode, DatabaseAhead::Refuse, &State::Ready, due) == Next::Work
+    };
+    assert_eq!(MODES.map(ready), [true, false, false, false]);
+}
+
 #[test]
 fn only_the_modes_that_work_reindex() {
     let names = Reindex::Names(vec!["a".to_owned()]);

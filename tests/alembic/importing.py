@@ -272,6 +272,42 @@ def branches():
         check(f"branches: {line}", line in text, True)
 
 
+def left():
+    """A revision that reads rows, between two that do not: the scripts and Alembic in turn make what
+    Alembic alone makes."""
+    base = CASES["texts"][0].text(1)
+    head = base[: base.index("def upgrade")]
+
+    def revision(name, parent, up, down):
+        text = head.replace('revision = "r1"', f'revision = "{name}"', 1)
+        text = text.replace("down_revision = None", f"down_revision = {parent!r}")
+        return f"{text}def upgrade():\n    {up}\n\ndef downgrade():\n    {down}\n"
+
+    reads = (
+        "for (n,) in op.get_bind().execute(sa.text('select count(*) from t')).all():\n"
+        "        op.execute(f'create table rows_{n} (n integer)')"
+    )
+    environment = written("left", [
+        revision("r1", None, "op.execute('create table t (n integer)')", "op.execute('drop table t')"),
+        revision("r2", "r1", reads, "op.execute('drop table rows_0')"),
+        revision("r3", "r2", "op.execute('create table u (n integer)')", "op.execute('drop table u')"),
+    ])  # fmt: skip
+    out = traps / "left.out"
+    done, report, _ = import_(environment, out, "--scratch", server)
+    check("left: refused without the flag", done.returncode, 20)
+    done, report, _ = import_(
+        environment, out, "--scratch", server, "--delegate", "--verify", "--back"
+    )
+    if report is None or done.returncode:
+        fail("left: import", done.stderr)
+        return
+    how = {place: how for place, how in hows(report).items() if how != "offline"}
+    check("left: delegated", how, {("r2", engine, "up"): "delegated" for engine in ENGINES})
+    checked = {line["engine"]: len(line["equal"]) for line in report["verified"]}
+    check("left: verified", checked, {engine: 2 for engine in ENGINES})
+    lint(out, "left")
+
+
 def dump(url):
     # As old as the server at least.
     program = pathlib.Path(os.environ["PRELAUNCH_TEST_PGBIN"]) / "pg_dump"
@@ -443,6 +479,7 @@ for python in pythons:
     incomplete(traps / "refused")
     environments()
     branches()
+    left()
     count = sum(len(revisions) for revisions in CASES.values())
     print(f"{traps.name}: {count} traps in {len(CASES)} environments, {time.monotonic() - begun:.1f} s")
 if what != "traps":

@@ -14,7 +14,7 @@ use super::{ApplyError, agree, delegated};
 use crate::{
     alembic,
     child::Upbringing,
-    config::{Config, command::CommandLine},
+    config::{ChainConfig, Config, EnvironmentChange, MigrateCommand, command::CommandLine},
     db::Locked,
     files::{Chain, ChainError},
     graph::revision::RevisionId,
@@ -27,12 +27,23 @@ use crate::{
     stage::Stage,
 };
 
+/// What was asked for, as far as it says how Alembic is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// For all chains.
+    pub config: &'a Config,
+    /// For this one.
+    pub chain: &'a ChainConfig,
+    /// What may end it.
+    pub signals: &'a Signals,
+}
+
 /// Who applies what is Alembic's.
 #[derive(Debug)]
 pub struct Hands<'a> {
     chain: &'a Chain,
-    config: &'a Config,
-    signals: &'a Signals,
+    asked: Asked<'a>,
+    environment: &'a EnvironmentChange,
     command: CommandLine,
     directory: Option<PathBuf>,
 }
@@ -42,8 +53,7 @@ impl<'a> Hands<'a> {
     /// cannot be told how to run it.
     pub fn of(
         chain: &'a Chain,
-        config: &'a Config,
-        signals: &'a Signals,
+        asked: Asked<'a>,
         steps: &[RevisionId],
     ) -> Result<Option<Self>, ChainError> {
         let scripts = steps.iter().filter_map(|id| chain.scripts.get(id));
@@ -58,7 +68,10 @@ impl<'a> Hands<'a> {
                 why,
             }
         };
-        let (command, directory) = match (&config.migrate_command, &config.alembic_dir) {
+        let given = asked.chain.command.as_ref().map(|given| match given {
+            MigrateCommand::Own(command) | MigrateCommand::Shared(command) => command,
+        });
+        let (command, directory) = match (given, &asked.chain.alembic_dir) {
             (Some(command), _) if !command.takes_a_name() => {
                 return Err(missing(
                     "let MIGRATE_COMMAND say `{}` where the revision goes".to_owned(),
@@ -76,7 +89,12 @@ impl<'a> Hands<'a> {
                 (delegated::upgrade(ini.as_ref()), Some(directory))
             }
         };
-        Ok(Some(Self { chain, config, signals, command, directory }))
+        // A command of several chains is none of one environment more than of another.
+        let environment = match &asked.chain.command {
+            Some(MigrateCommand::Shared(_)) => &asked.config.for_commands,
+            Some(MigrateCommand::Own(_)) | None => &asked.chain.for_commands,
+        };
+        Ok(Some(Self { chain, asked, environment, command, directory }))
     }
 
     /// Has Alembic apply one revision, and the ledger say so.
@@ -89,8 +107,8 @@ impl<'a> Hands<'a> {
         let revision = &script.revision.id;
         let upbringing = Upbringing {
             stage: Stage::Apply,
-            environment: &self.config.for_children,
-            stop_timeout: self.config.stop_timeout,
+            environment: self.environment,
+            stop_timeout: self.asked.config.stop_timeout,
             directory: self.directory.as_deref(),
         };
         let what = delegated::WHAT;
@@ -101,7 +119,8 @@ impl<'a> Hands<'a> {
             revision: revision.clone(),
             source: DelegateError::Command { what: what.to_owned(), source },
         };
-        delegated::run(&command, upbringing, locked, self.signals).await.map_err(failed)?;
+        let locks = std::slice::from_mut(locked);
+        delegated::run(&command, upbringing, locks, self.asked.signals).await.map_err(failed)?;
         info!(stage = %Stage::Apply, event = "ran", what, took = spoken(started.elapsed()), "has run it");
 
         let table = || self.chain.kept_versions().map(ToString::to_string).unwrap_or_default();

@@ -35,15 +35,14 @@ use crate::{
     plan::{Plan, agreement},
     progress::Progress,
     script::{Direction, Script, Statement},
-    signals::Signals,
     stage::Stage,
 };
 
 pub use self::{
-    delegated::delegate,
+    delegated::{delegate, record},
     error::{ApplyError, Spot},
     external::agree,
-    mixed::Hands,
+    mixed::{Asked, Hands},
 };
 
 /// The pauses between tries of a revision that gave way to a lock.
@@ -94,11 +93,10 @@ impl<'a> Work<'a> {
         plan: &Plan,
         heads: BTreeSet<String>,
         observed: &Observed,
-        config: &'a Config,
-        signals: &'a Signals,
+        asked: Asked<'a>,
     ) -> Result<Self, ChainError> {
         Ok(Self {
-            hands: Hands::of(chain, config, signals, &plan.steps)?,
+            hands: Hands::of(chain, asked, &plan.steps)?,
             versions: chain.kept_versions().map(|_| agreement::rows(observed)),
             direction: Direction::Up,
             engine: chain.engine,

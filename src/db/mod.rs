@@ -16,7 +16,7 @@ mod sql;
 pub mod sqlite;
 pub mod versions;
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 pub use self::{
     blocker::Blocker,
@@ -150,6 +150,15 @@ impl Database {
     /// Reads the whole history, oldest line first.
     pub async fn history(&mut self) -> Result<Vec<HistoryLine>, DbError> {
         each!(Self, self, session => session.history().await)
+    }
+
+    /// The table that is looked at besides our own, on PostgreSQL.
+    #[must_use]
+    pub fn version_table(&self) -> Option<&VersionTable> {
+        match self {
+            Self::Postgres(session) => session.version_table(),
+            Self::Sqlite(_) => None,
+        }
     }
 
     /// The schema of the ledger; empty on SQLite.
@@ -505,6 +514,20 @@ impl Locked {
             Self::Postgres(locked) => locked.unless_lost(work).await,
             // A file lock is ours until we let it go.
             Self::Sqlite(_) => Ok(work.await),
+        }
+    }
+
+    /// The same for several locks at once.
+    pub async fn unless_any_lost<T>(
+        locked: &mut [Self],
+        work: Pin<Box<dyn Future<Output = T> + '_>>,
+    ) -> Result<T, WorkError> {
+        match locked.split_first_mut() {
+            None => Ok(work.await),
+            Some((first, rest)) => {
+                let unless = Box::pin(Self::unless_any_lost(rest, work));
+                first.unless_lost(unless).await?
+            }
         }
     }
 

@@ -281,7 +281,7 @@ pub(super) fn journal_forget(prefix: &str) -> String {
 /// The version table as Alembic makes it, `primary_key` being the quoted name of its constraint.
 pub(super) fn create_versions(table: &str, primary_key: &str) -> String {
     format!(
-        "create table if not exists {table} (version_num varchar(32) not null, \
+        "create table if not exists {table} (version_num VARCHAR(32) not null, \
            constraint {primary_key} primary key (version_num))"
     )
 }

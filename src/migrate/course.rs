@@ -17,8 +17,7 @@ use tracing::info;
 
 use super::{MigrateError, error::named};
 use crate::{
-    apply::{Hands, Work},
-    config::Config,
+    apply::{Asked, Hands, Work},
     db::{Kept, Observed},
     files::{self, Chain, ChainError},
     graph::{
@@ -29,7 +28,6 @@ use crate::{
     look::joined,
     plan::{self, Refusal, agreement},
     script::{Direction, Script},
-    signals::Signals,
     stage::Stage,
 };
 
@@ -140,13 +138,10 @@ impl Course {
     pub(super) fn work_with<'a>(
         &'a self,
         chain: &'a Chain,
-        config: &'a Config,
-        signals: &'a Signals,
+        asked: Asked<'a>,
     ) -> Result<Work<'a>, MigrateError> {
         let hands = match &self.route.way {
-            Way::Up(steps) => {
-                Hands::of(chain, config, signals, steps).map_err(MigrateError::Scripts)?
-            }
+            Way::Up(steps) => Hands::of(chain, asked, steps).map_err(MigrateError::Scripts)?,
             Way::There | Way::Down(_) => None,
         };
         Ok(Work { hands, ..self.work(chain)? })

@@ -53,8 +53,13 @@ use crate::{
 };
 
 /// Changes a database, or says how it would be changed.
-pub fn run(config: &Config, change: &Change, signals: &Arc<Signals>) -> Result<ExitCode, Error> {
-    let reading = Reading { config, signals };
+pub fn run(
+    config: &Config,
+    chain: Option<&str>,
+    change: &Change,
+    signals: &Arc<Signals>,
+) -> Result<ExitCode, Error> {
+    let reading = Reading::of(config, chain, signals)?;
     let changed = to_its_end(async {
         match change {
             Change::Migrate(asked) => Box::pin(migrate(&reading, asked, false)).await,
@@ -80,7 +85,8 @@ pub fn throwaway(config: &Config, target: &Target, signals: &Arc<Signals>) -> Re
         allow_downgrade: true,
         yes: true,
     };
-    to_its_end(Box::pin(migrate(&Reading { config, signals }, &asked, true)))
+    let reading = Reading::of(config, None, signals)?;
+    to_its_end(Box::pin(migrate(&reading, &asked, true)))
 }
 
 fn to_its_end(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
@@ -131,7 +137,7 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Res
         return Ok(());
     }
     // What is wrong with the scripts comes to light before anybody is asked, and before the lock.
-    course.work_with(&chain, reading.config, reading.signals).map_err(Error::Migrate)?;
+    course.work_with(&chain, asked_of(reading)).map_err(Error::Migrate)?;
     if let Way::Down(_) = course.route.way
         && !throwaway
     {
@@ -173,7 +179,8 @@ async fn seen(
         Ok((observed, kept))
     });
     let looked = reading.stopped_by_a_signal(looked).await?;
-    looked.map_err(|error| Error::unreadable(error, reading.config, database))
+    let url = reading.url(false)?;
+    looked.map_err(|error| Error::unreadable(error, url, database))
 }
 
 /// The lock; none if meanwhile somebody else has done all of it.
@@ -188,6 +195,11 @@ async fn locked(
         Turn::Ours(locked) => Ok(Some(locked)),
         Turn::Unneeded => Ok(None),
     }
+}
+
+/// How Alembic would be run.
+fn asked_of<'a>(reading: &Reading<'a>) -> apply::Asked<'a> {
+    apply::Asked { config: reading.config, chain: reading.chain, signals: reading.signals }
 }
 
 /// Whether another tool has migrated the database, and the ledger does not say so.
@@ -238,7 +250,7 @@ async fn under_the_lock(
         (Way::Up(_) | Way::Down(_), _) => return Err(Error::Migrate(MigrateError::Moved)),
     }
     course.tell();
-    let work = course.work_with(chain, reading.config, reading.signals).map_err(Error::Migrate)?;
+    let work = course.work_with(chain, asked_of(reading)).map_err(Error::Migrate)?;
     let applied = apply::apply(locked, &work, Patience::of(reading.config)).await;
     applied.map_err(|error| {
         let overtaken = matches!(error, ApplyError::Overtaken { .. });

@@ -453,7 +453,7 @@ def shape_of(path):
     with sqlite3.connect(path) as connection:
         names = connection.execute(
             "select name from sqlite_master where type = 'table' and name not like 'prelaunch^_%' "
-            "escape '^' order by 1"
+            "escape '^' and name not like 'sqlite^_%' escape '^' order by 1"
         ).fetchall()
         return {
             name: [

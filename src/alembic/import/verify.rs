@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     alembic::DEFAULT_VERSION_TABLE,
-    config::Config,
+    config::{ChainConfig, Config},
     db::scratch::Scratch,
     engine::Engine,
     error::Error,
@@ -80,12 +80,13 @@ pub(super) fn verify(
         }
     };
     let config = Config {
-        database: Some(ours.url.clone()),
-        migrations_dir: Some(migrations.to_owned()),
-        version_table: imported.iter().any(Imported::is_delegated).then(|| VersionTable {
-            schema: importing.environment.version_table_schema.named().map(str::to_owned),
-            table: version_table(importing),
-        }),
+        chains: vec![ChainConfig {
+            version_table: imported.iter().any(Imported::is_delegated).then(|| VersionTable {
+                schema: importing.environment.version_table_schema.named().map(str::to_owned),
+                table: version_table(importing),
+            }),
+            ..ChainConfig::of(ours.url.clone(), migrations.to_owned())
+        }],
         wait_for: Vec::new(),
         status_addr: None,
         status_file: None,

@@ -153,6 +153,11 @@ impl Session {
         &self.facts.schema
     }
 
+    /// See [`super::Database::version_table`].
+    pub(super) fn version_table(&self) -> Option<&VersionTable> {
+        self.facts.versions.as_ref()
+    }
+
     /// See [`super::Database::close`].
     pub(super) async fn close(self) {
         if let Some(connection) = self.connection {

@@ -30,7 +30,7 @@ def downgrade():
 const LEFT: &str = "-- make b2\n--\n-- revision: b2\n-- revises: a1\n-- delegate: alembic\n";
 
 /// SQL, Alembic, SQL.
-fn mixed(database: &dyn Database) -> Prelaunch {
+pub(crate) fn mixed(database: &dyn Database) -> Prelaunch {
     let start = both(Prelaunch::on(database), LINE).env("ALEMBIC_DIR", "app");
     let first = start.read("migrations/a1.sql");
     let filled = "create table t_a1 (n integer);\ninsert into t_a1 values (1), (2);";
@@ -191,6 +191,42 @@ on_both! {
         start.run().assert_status(0);
         assert_eq!(database.query(ROWS), "f6");
     }
+}
+
+/// Each chain has a version table and an Alembic of its own; a ledger they cannot share.
+#[test]
+fn chains_have_each_a_version_table_of_their_own() {
+    let (database, other) = (Sqlite::create(), Sqlite::create());
+    let start = mixed(&database).knows(&other);
+    let start = start
+        .env_remove("VERSION_TABLE")
+        .env_remove("ALEMBIC_DIR")
+        .env("PRELAUNCH_CONFIG", "prelaunch.toml")
+        .file("side/s1.sql", "-- revision: s1\n-- migrate:up\ncreate table s (n integer);\n");
+    let with = |url: String| {
+        start.clone().file(
+            "prelaunch.toml",
+            format!(
+                "[[chain]]\nname = 'core'\ndir = 'migrations'\nversion_table = 'alembic_version'\n\
+                 alembic_dir = 'app'\n[[chain]]\nname = 'side'\ndatabase_url = '{url}'\n\
+                 dir = 'side'\nversion_table = 'side_version'\n"
+            ),
+        )
+    };
+    with(database.url()).run().assert_status(10).assert_last_words(
+        "prelaunch: exit 10 in configure: chains `core` and `side` would keep what is applied in the \
+         same table, `prelaunch_ledger`; correct the `database_url` of one, or name another \
+         `version_table`",
+    );
+    let start = with(other.url());
+    start.run().assert_status(0).assert_said("runs a command");
+    assert_eq!(database.query(ROWS), "c3");
+    assert_eq!(other.query("select version_num from side_version"), "s1");
+    // One chain is behind its version table, the other one is not.
+    other.query("delete from prelaunch_ledger");
+    let adopted = start.run();
+    adopted.assert_status(0).assert_said("table=side_version at=s1 applied=1 reverted=0");
+    start.run().assert_status(0).assert_never_said("has the lock");
 }
 
 /// What `revision import --delegate` writes for a chain with such a revision leads where Alembic does.

@@ -195,8 +195,8 @@ fn scripts_to(
         if matches!(error, Error::Stopped { .. }) {
             return error;
         }
-        let (target, source) = (name.to_owned(), Box::new(error));
-        Error::Import(ImportError::Migrate { engine, target, source })
+        let (target, why, code) = (name.to_owned(), error.chain(), error.exit_code());
+        Error::Import(ImportError::Migrate { engine, target, why, code })
     })
 }
 

@@ -152,6 +152,7 @@ fn in_turn(database: &dyn Database, nodes: &[Node], back: &[&str]) {
         for (number, (way, target)) in steps.iter().enumerate() {
             if number % 2 == round {
                 ours(&start, target).assert_status(0);
+                assert_eq!(current(&start, database), expected[number], "{way} {target}");
             } else {
                 theirs(&start, database, &[way, target]).assert_status(0);
             }
@@ -167,6 +168,16 @@ fn in_turn(database: &dyn Database, nodes: &[Node], back: &[&str]) {
         assert_eq!(made(database), [""; 0], "round {round}");
         assert_eq!(database.query(ROWS), "");
     }
+}
+
+/// Where Alembic says that it is.
+fn current(start: &Prelaunch, database: &dyn Database) -> String {
+    let said = theirs(start, database, &["current"]);
+    said.assert_status(0);
+    let said = said.raw_stdout.lines().map(|line| line.split(' ').next().unwrap().to_owned());
+    let mut ids: Vec<String> = said.filter(|id| !id.is_empty()).collect();
+    ids.sort();
+    ids.join("\n")
 }
 
 fn rows(outcome: &Outcome) -> Vec<String> {

@@ -77,7 +77,13 @@ impl<'a> Hands<'a> {
                     "let MIGRATE_COMMAND say `{}` where the revision goes".to_owned(),
                 ));
             }
-            (Some(command), directory) => (command.clone(), directory.clone()),
+            (Some(command), directory) => {
+                // It may name the settings themselves, or a directory that is for a command alone.
+                let place = |path: &PathBuf| {
+                    alembic::place(path).map_or_else(|_| path.clone(), |(directory, _)| directory)
+                };
+                (command.clone(), directory.as_ref().map(place))
+            }
             (None, directory) => {
                 let path = directory.clone().unwrap_or_else(|| PathBuf::from("."));
                 let (directory, ini) = alembic::place(&path).map_err(|error| {

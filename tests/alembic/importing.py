@@ -456,10 +456,9 @@ def shape_of(path):
             "escape '^' and name not like 'sqlite^_%' escape '^' order by 1"
         ).fetchall()
         return {
-            name: [
-                connection.execute(f"select * from pragma_{what}('{name}')").fetchall()
-                for what in ("table_info", "foreign_key_list")
-            ]
+            name: [connection.execute(f"select * from pragma_table_info('{name}')").fetchall()]
+            # The constraints of a table that Alembic rebuilds have no order.
+            + [sorted(row[2:] for row in connection.execute(f"pragma foreign_key_list('{name}')"))]
             + [sorted(row[1:3] for row in connection.execute(f"pragma index_list('{name}')") if row[1][:6] != "sqlite")]
             + connection.execute(f"select count(*) from '{name}'").fetchall()
             for (name,) in names

@@ -62,8 +62,19 @@ impl Run<'_> {
         if moved && looks.len() > 1 {
             looks = self.judge_all(&self.observe(locked).await?);
             self.decide(&looks)?;
+            self.are_reached(&looks)?;
         }
         Ok(looks)
+    }
+
+    /// That no chain was taken back while another one was migrated, such as by the command of both.
+    fn are_reached(&self, looks: &[Look]) -> Result<(), Error> {
+        for (link, look) in self.links.iter().zip(looks) {
+            if let (State::Pending(plan), Some(chain)) = (&look.state, &link.chain) {
+                return Err(link.fault(Error::unreached(chain, look, plan)));
+            }
+        }
+        Ok(())
     }
 
     /// The looks under the locks.

@@ -99,9 +99,13 @@ impl Places {
     }
 }
 
+/// By its name, of which only a version may be the rest: what is asked is run, and
+/// `python-migrate.sh` must not be.
 fn is_python(program: &Path) -> bool {
     let name = program.file_name().unwrap_or_default().as_bytes();
-    name.starts_with(b"python") || name.starts_with(b"pypy")
+    let rest = name.strip_prefix(b"python").or_else(|| name.strip_prefix(b"pypy"));
+    // A `t` or `d` behind it is of a build without the lock, or one to debug.
+    rest.is_some_and(|rest| rest.iter().all(|byte| byte.is_ascii_digit() || b".td".contains(byte)))
 }
 
 fn is_program(file: &Path) -> bool {

@@ -40,6 +40,12 @@ fn it_is_that_of_the_command() {
     // A command that is a Python, by name or by path; and one that is neither, nor a script of one.
     check(&["python3.11", "alembic"], &[("usr/python3.11", ""), alembic], "ROOT/usr/python3.11");
     check(&["./python", "alembic"], &[("app/python", ""), alembic], "ROOT/app/./python");
+    check(&["python3.13t"], &[("usr/python3.13t", "")], "ROOT/usr/python3.13t");
+    // What is only called after it would be run instead of asked.
+    for named in ["python-migrate", "python3_migrate.sh", "pypy-run", "pythonista"] {
+        let of_ours = (&*format!("bin/{named}"), "#!/bin/sh\nalembic upgrade head\n");
+        check(&[named, "alembic"], &[of_ours, alembic], "ROOT/venv/bin/python3.12");
+    }
     for other in ["\x7fELF", "#!/bin/sh\nalembic upgrade head\n", "#!", ""] {
         check(&["sh", "alembic"], &[("bin/sh", other), alembic], "ROOT/venv/bin/python3.12");
     }

@@ -102,6 +102,10 @@ fn command(reader: &mut Reader, entry: &Entry) -> Option<CommandLine> {
     }
 }
 
+/// What `when` may be.
+const WHEN: &str = "`true 1 t y yes on enable enabled` or `false 0 f n no off disable disabled`, and \
+                    `${NAME:+true}` for whether a variable is set";
+
 /// The hooks of the file that are to be run.
 pub(super) fn hooks(reader: &mut Reader, file: &ConfigFile) -> Vec<Hook> {
     let mut hooks: Vec<Hook> = Vec::new();
@@ -109,7 +113,10 @@ pub(super) fn hooks(reader: &mut Reader, file: &ConfigFile) -> Vec<Hook> {
         let when = section.entries.iter().find(|entry| entry.key == "when");
         let wanted = when.is_none_or(|when| {
             !when.text.trim().is_empty()
-                && reader.worth(&when.spelling, &when.text, truth, crate::values::TRUTH_WORDS)
+                && truth(&when.text).unwrap_or_else(|| {
+                    // What it is worth may be the password whose presence was meant.
+                    reader.worth(&when.spelling, &when.written, |_| None, WHEN)
+                })
         });
         let name = name(reader, section, |name| hooks.iter().any(|hook| hook.name == name));
         let Some(entry) = section.get("command") else {

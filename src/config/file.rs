@@ -43,6 +43,8 @@ pub(super) struct Entry {
     pub(super) spelling: String,
     /// What is written there, with its variables replaced. It may be a secret.
     pub(super) text: String,
+    /// The same with its variables, for messages: whether one is set may be asked of a secret.
+    pub(super) written: String,
     /// The words, where a command was written as a list.
     pub(super) words: Option<Vec<String>>,
 }
@@ -286,7 +288,11 @@ impl Parser<'_> {
                 return None;
             }
         };
-        Some(Entry { key, spelling, text, words })
+        let written = match value.get_ref() {
+            DeValue::String(written) => written.to_string(),
+            _ => text.clone(),
+        };
+        Some(Entry { key, spelling, text, written, words })
     }
 
     fn texts(&mut self, name: &str, values: &DeArray<'_>) -> Vec<String> {

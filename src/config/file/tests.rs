@@ -313,7 +313,7 @@ fn what_cannot_be_meant_names_file_and_line() {
         ("[[hook]]\ncommand = 'x'", "`/p.toml:1: hook`: lacks `name`"),
         (
             "[[hook]]\nname = 'x'\ncommand = 'x'\nwhen = 'maybe'",
-            "`/p.toml:4: when`: `maybe` is not understood; accepted: `true 1 t y yes on enable enabled` or `false 0 f n no off disable disabled`",
+            "`/p.toml:4: when`: `maybe` is not understood; accepted: `true 1 t y yes on enable enabled` or `false 0 f n no off disable disabled`, and `${NAME:+true}` for whether a variable is set",
         ),
         (
             "wait_timeout = 'soon'",
@@ -333,6 +333,12 @@ fn what_cannot_be_meant_names_file_and_line() {
         let variables = if named { "DATABASE_URL=sqlite:a" } else { "" };
         refused(file, variables, expected);
     }
+    // Whether a password is set, asked in the wrong words.
+    refused(
+        "[[hook]]\nname = 'x'\ncommand = 'x'\nwhen = '${PASSWORD:-}'",
+        "DATABASE_URL=sqlite:a\nPASSWORD=hunter2",
+        "`/p.toml:4: when`: `${PASSWORD:-}` is not understood; accepted: `true 1 t y yes on enable enabled` or `false 0 f n no off disable disabled`, and `${NAME:+true}` for whether a variable is set",
+    );
     refused(
         "auto_migration = true\n[[chain]]\nname = 'a'\n[[chain]]\nname = 'a'\ndir = 'b'\ndatabase_url='sqlite:b'",
         "",

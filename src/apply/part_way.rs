@@ -22,9 +22,10 @@ impl Step<'_> {
         let revision = self.id().clone();
         let whole = |source| ApplyError::Revision { revision: revision.clone(), source };
         let back = self.work.direction == Direction::Down;
-        // Alembic knows nothing of what is written down below, and has perhaps gone on meanwhile.
+        // Alembic knows nothing of what is written down below, and has perhaps gone on meanwhile; and a
+        // table that will not take the id is to be found out before there is something to go on with.
         if let Some(turn) = &self.turn
-            && !locked.has_versions(&turn.before).await.map_err(whole)?
+            && !locked.could_turn(turn).await.map_err(whole)?
         {
             return Err(ApplyError::Overtaken { revision });
         }

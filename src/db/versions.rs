@@ -81,8 +81,19 @@ impl Locked {
         self.has_versions(&turn.after).await
     }
 
+    /// Whether the version table could be turned now: it is, and that is rolled back.
+    pub async fn could_turn(&mut self, turn: &Turn) -> Result<bool, WorkError> {
+        match self {
+            Self::Postgres(locked) => locked.begin_own().await?,
+            Self::Sqlite(locked) => locked.begin_own().await?,
+        }
+        let turned = self.turned(Some(turn)).await;
+        self.rollback().await;
+        turned
+    }
+
     /// Whether these are the rows of the version table, each once.
-    pub async fn has_versions(&mut self, rows: &BTreeSet<String>) -> Result<bool, WorkError> {
+    async fn has_versions(&mut self, rows: &BTreeSet<String>) -> Result<bool, WorkError> {
         let Some((table, _)) = self.versions() else { return Ok(true) };
         let query = sql::versions(&table);
         let mut found = match self {

@@ -150,6 +150,34 @@ fn no_statement_runs_on_rows_that_moved() {
     assert_eq!((database.query(ROWS), database.ledger().len()), ("d4\nx1".to_owned(), 4));
 }
 
+/// Nor on a table that will not take the id, or that may not be written to.
+#[test]
+fn no_statement_runs_where_the_version_table_cannot_be_turned() {
+    const LONG: &str = "d4_of_more_than_thirty_two_characters";
+    let database = Postgres::create();
+    let start = both(Prelaunch::on(&database), LINE);
+    start.run().assert_status(0);
+    let text = format!(
+        "-- revision: {LONG}\n-- revises: c3\n-- transaction: false\n-- migrate:up\n\
+         create table t_d4 (n integer);\n"
+    );
+    let start = start.file("migrations/d4.sql", text);
+    start.run().assert_status(14).assert_last_words(&format!(
+        "prelaunch: exit 14 in apply: revision `{LONG}` failed and was rolled back: value too long for type \
+         character varying(32) (SQLSTATE 22001)"
+    ));
+    database.query("alter table alembic_version alter version_num type varchar(64)");
+    let role = database.role();
+    database.administer(&format!(
+        "alter table alembic_version owner to postgres; grant select on alembic_version to {role}"
+    ));
+    start.run().assert_status(14).assert_said("permission denied for table alembic_version");
+    assert_eq!(made(&database), ["t_a1", "t_b2", "t_c3"]);
+    database.administer(&format!("grant all on alembic_version to {role}"));
+    start.run().assert_status(0);
+    assert_eq!((database.query(ROWS), made(&database).len()), (LONG.to_owned(), 4));
+}
+
 /// A row that is there twice can be turned by nobody, and does not go round for ever.
 #[test]
 fn a_row_that_is_there_twice_is_told() {

@@ -117,7 +117,7 @@ pub enum Error {
     /// The ledger may not be read.
     #[error(
         "role `{role}` may not read the ledger; as its owner: \
-         grant usage on schema {schema} to {role}; \
+         grant usage on schema {schemas} to {role}; \
          grant select on {schema}.prelaunch_ledger, {schema}.prelaunch_history, \
          {schema}.prelaunch_journal{more} to {role}"
     )]
@@ -126,6 +126,8 @@ pub enum Error {
         role: String,
         /// Where the ledger is.
         schema: String,
+        /// That schema, and the one of the version table.
+        schemas: String,
         /// The version table, if one is named, with a comma before it.
         more: String,
         /// What the database said.
@@ -203,9 +205,13 @@ impl Error {
     pub(crate) fn unreadable(source: DbError, url: &DatabaseUrl, database: &Database) -> Self {
         match (url.address(), source.is_forbidden()) {
             (Address::Postgres(url), true) => {
-                let more = database.version_table().map(|table| format!(", {table}"));
-                let more = more.unwrap_or_default();
-                Self::Forbidden { role: url.user.clone(), schema: database.schema(), more, source }
+                let (schema, versions) = (database.schema(), database.version_table());
+                let more = versions.map(|table| format!(", {table}")).unwrap_or_default();
+                let other = versions.and_then(|table| table.schema.as_deref());
+                let other = other.filter(|other| *other != schema);
+                let schemas = [schema.as_str()].into_iter().chain(other);
+                let schemas = schemas.collect::<Vec<_>>().join(", ");
+                Self::Forbidden { role: url.user.clone(), schema, schemas, more, source }
             }
             _ => Self::Look(source),
         }

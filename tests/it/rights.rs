@@ -110,6 +110,29 @@ fn without_the_right_to_read_the_grant_is_named() {
         .assert_said("WARN look: cannot read the ledger why=");
 }
 
+/// Where the version table is in a schema that the role may not use, that is told as well.
+#[test]
+fn the_schema_of_the_version_table_is_part_of_the_grant() {
+    let database = Postgres::create();
+    let guest = Guest::of(&database);
+    database.administer(&format!("create schema app authorization {}", database.role()));
+    let kept = |start: Prelaunch| start.env("VERSION_TABLE", "app.alembic_version");
+    let migrating = Prelaunch::on(&database).env("AUTO_MIGRATION", "true").migrations_from("demo");
+    kept(migrating).run().assert_status(0);
+    guest.is_granted(&format!("grant select on {TABLES}"));
+    kept(guest.starts("wait")).run().assert_status(12).assert_last_words(
+        "prelaunch: exit 12 in look: role `GUEST` may not read the ledger; as its owner: grant usage on \
+         schema public, app to GUEST; grant select on public.prelaunch_ledger, \
+         public.prelaunch_history, public.prelaunch_journal, app.alembic_version to GUEST: permission \
+         denied for schema app (SQLSTATE 42501)",
+    );
+    let off = kept(guest.starts("false")).run();
+    off.assert_status(0).assert_said("WARN look: cannot read the ledger why=");
+    guest.is_granted("grant usage on schema app");
+    guest.is_granted("grant select on app.alembic_version");
+    kept(guest.starts("wait")).run().assert_status(0).assert_stdout("the server runs");
+}
+
 #[test]
 fn to_migrate_is_to_create() {
     let database = Postgres::create();

@@ -194,6 +194,20 @@ async fn run(connection: &mut PgConnection, sql: String) -> Result<(), DbError> 
     Ok(())
 }
 
+/// Whether a version table is there. Of a schema that is named the catalogue is asked, since
+/// `to_regclass` fails without the right to use it: that is for the look to tell.
+fn there(versions: &VersionTable) -> String {
+    match &versions.schema {
+        None => format!("to_regclass({}) is not null", literal(&table(versions))),
+        Some(schema) => format!(
+            "exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n \
+               on n.oid = c.relnamespace where n.nspname = {} and c.relname = {})",
+            literal(schema),
+            literal(&versions.table),
+        ),
+    }
+}
+
 /// The first query of a session: is this a primary, where is the ledger, is there one.
 async fn facts(
     connection: &mut PgConnection,
@@ -206,10 +220,7 @@ async fn facts(
         exists(sql::LEDGER),
         exists(sql::HISTORY),
         exists(sql::JOURNAL),
-        versions.as_ref().map_or_else(
-            || "false".to_owned(),
-            |versions| format!("to_regclass({}) is not null", literal(&table(versions))),
-        ),
+        versions.as_ref().map_or_else(|| "false".to_owned(), there,),
     );
     let row = rows(connection, query).await?.into_iter().next().ok_or(DbError::NoSchema)?;
     if cell::<bool>(&row, 1)? {

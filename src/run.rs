@@ -316,7 +316,11 @@ impl Run<'_> {
             // Large, and only needed by a run that works.
             let turn = Box::pin(lock::acquire(database, self.terms(), judge));
             match turn.instrument(link.span.clone()).await {
-                Ok(Turn::Ours(locked)) => held.push((at, *locked)),
+                Ok(Turn::Ours(mut locked)) => {
+                    // What is left was for the queue: whoever works has all of it again.
+                    locked.be_patient(self.config.lock_timeout);
+                    held.push((at, *locked));
+                }
                 ended => {
                     release(held.into_iter().map(|(_, locked)| locked).collect()).await;
                     return ended.map(|_| None).map_err(|error| link.fault(Error::Lock(error)));

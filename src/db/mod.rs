@@ -531,6 +531,11 @@ impl Locked {
         }
     }
 
+    /// From now on this is how long to be patient, whatever the queue has left of it.
+    pub fn be_patient(&mut self, lock_timeout: Duration) {
+        each!(Self, self, locked => locked.terms.lock_timeout = lock_timeout);
+    }
+
     /// Gives the lock back and says goodbye.
     pub async fn release(self) {
         each!(Self, self, locked => locked.release().await);

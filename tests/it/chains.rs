@@ -1,6 +1,8 @@
 //! Several chains in one run: refusals before changes, locks in one order, and no server on a chain
 //! that is not at its target, whatever happens to one while another is at work.
 
+use std::time::Instant;
+
 use crate::{
     alembic::ENV,
     database::{Database, Engine, eventually, on_both},
@@ -119,6 +121,33 @@ fn all_locks_have_one_deadline_and_are_given_back() {
     alone.wait().assert_status(0);
     queued.wait().assert_status(0).assert_stdout("the server runs");
     assert_eq!((one.upgrades(), other.upgrades()), (vec!["a1".into()], vec!["x1".into()]));
+}
+
+/// What a queue has used up of LOCK_TIMEOUT is not missing from the patience of the work.
+#[test]
+fn whoever_came_late_to_the_last_lock_is_as_patient_as_others() {
+    let (one, other) = (Postgres::create(), Sqlite::create());
+    let up = format!("-- revision: a1\n-- migrate:up\n{}\n", Gate::STATEMENT);
+    let start = two(&one, &other, "one").file("one/a1.sql", up);
+    let gate = Gate::shut(&one);
+    let alone = start.clone().env_remove("PRELAUNCH_CONFIG").database("DATABASE_URL", &one);
+    let alone = alone.env("MIGRATIONS_DIR", "one").spawn();
+    gate.stops(&one, &alone);
+    let late = start.env("LOCK_TIMEOUT", "4s").spawn();
+    late.wait_for("waits for the lock");
+    let began = Instant::now();
+    let passed = |seconds| {
+        eventually("time has passed", || (began.elapsed().as_secs() >= seconds).then_some(()));
+    };
+    passed(3);
+    let busy = Gate::shut(&other);
+    gate.open();
+    alone.wait().assert_status(0);
+    busy.stops(&other, &late);
+    passed(5);
+    busy.open();
+    late.wait().assert_status(0).assert_stdout("the server runs");
+    assert_eq!(other.upgrades(), ["x1"]);
 }
 
 /// A command for all chains that takes one back while it migrates the other.

@@ -85,6 +85,8 @@ pub(super) struct ConfigFile {
     pub(super) deprecated: Vec<(String, String)>,
     /// Every variable that a value speaks of.
     pub(super) uses: BTreeSet<String>,
+    /// What is wrong with what steers a run alone.
+    pub(super) of_runs: Vec<ConfigError>,
 }
 
 impl ConfigFile {
@@ -152,7 +154,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn file(&mut self, table: &DeTable<'_>) {
         for (key, value) in in_order(table) {
-            let at = key.span().start;
+            let (at, before) = (key.span().start, self.errors.len());
             match key.get_ref().as_ref() {
                 "chain" => self.file.chains = self.sections("chain", value),
                 "hook" => self.file.hooks = self.sections("hook", value),
@@ -171,6 +173,9 @@ impl Parser<'_> {
                     }
                     None => self.unknown(at, name, "a variable in lower case, `chain`, `hook`, `server`, `commands`, `deprecated`"),
                 },
+            }
+            if steers_runs(key.get_ref()) {
+                self.file.of_runs.extend(self.errors.drain(before..));
             }
         }
     }
@@ -358,6 +363,11 @@ fn in_order<'t, 's>(table: &'t DeTable<'s>) -> Vec<Pairs<'t, 's>> {
     let mut pairs: Vec<Pairs<'t, 's>> = table.iter().collect();
     pairs.sort_by_key(|(key, _)| key.span().start);
     pairs
+}
+
+/// Whether a key at the top matters to runs alone.
+fn steers_runs(key: &str) -> bool {
+    key == "hook" || variable(key).is_some_and(|name| super::OF_RUNS.contains(&&*name))
 }
 
 /// The bare name, or `<NAME>_FILE`, of a key.

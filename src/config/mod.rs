@@ -149,7 +149,8 @@ pub fn read(
     vars: &[(OsString, OsString)],
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Config, ConfigErrors> {
-    let (file, errors) = config_file(vars, &read_file);
+    let (mut file, mut errors) = config_file(vars, &read_file);
+    errors.append(&mut file.of_runs);
     read_both(vars, &file, errors, &read_file)
 }
 

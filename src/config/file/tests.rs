@@ -364,9 +364,13 @@ fn what_steers_runs_does_not_count_at_the_terminal() {
     let file = "
         database_url = 'sqlite:a'
         auto_migration = 'maybe'
+        after_migrate = 'seed ${ABSENT}'
         [[hook]]
         name = 'user'
         command = \"'\"
+        [[hook]]
+        name = 'other'
+        command = 'user ${PASSWORD}'
     ";
     let found = read_for_terminal(&environment(""), |_| Ok(file.to_owned())).unwrap();
     assert_eq!(found.hooks, []);

@@ -6,6 +6,9 @@
 //! because half a URL is worse than none. What is replaced is not looked at again, and TOML is
 //! read before: no value can become a key, or another value.
 
+/// How many forms may stand in each other: more than anybody writes, and less than a stack holds.
+const DEEPEST: usize = 64;
+
 /// Why a text has no value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InterpolationError {
@@ -29,6 +32,9 @@ pub enum InterpolationError {
     /// A brace that is never closed.
     #[error("`${{` is not closed by `}}`")]
     Open,
+    /// Forms in forms in forms.
+    #[error("`${{` stands in more than {DEEPEST} others; write it flatter")]
+    Deep,
     /// What is in braces is none of the forms.
     #[error(
         "`${{{0}…` is not understood; accepted: `${{NAME}}`, `${{NAME:-default}}`, `${{NAME:+text}}`, \
@@ -50,15 +56,19 @@ pub(super) fn interpolate<'a>(
     text: &str,
     variable: &mut dyn FnMut(&str) -> Variable<'a>,
 ) -> Result<String, InterpolationError> {
-    part(&mut &*text, false, variable)
+    part(&mut &*text, 0, variable)
 }
 
-/// Reads to the end, or `inside` of braces to the one that closes them.
+/// Reads to the end, or inside of so many braces to the one that closes the innermost.
 fn part<'a>(
     rest: &mut &str,
-    inside: bool,
+    depth: usize,
     variable: &mut dyn FnMut(&str) -> Variable<'a>,
 ) -> Result<String, InterpolationError> {
+    if depth > DEEPEST {
+        return Err(InterpolationError::Deep);
+    }
+    let inside = depth > 0;
     let mut value = String::new();
     loop {
         let stop = rest.find(|c| c == '$' || inside && c == '}').unwrap_or(rest.len());
@@ -76,7 +86,7 @@ fn part<'a>(
             *rest = behind;
         } else if let Some(behind) = rest.strip_prefix("${") {
             *rest = behind;
-            value.push_str(&braces(rest, variable)?);
+            value.push_str(&braces(rest, depth + 1, variable)?);
         } else {
             return Err(InterpolationError::Dollar);
         }
@@ -86,6 +96,7 @@ fn part<'a>(
 /// Reads what is behind `${`, its `}` included.
 fn braces<'a>(
     rest: &mut &str,
+    depth: usize,
     variable: &mut dyn FnMut(&str) -> Variable<'a>,
 ) -> Result<String, InterpolationError> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -109,9 +120,9 @@ fn braces<'a>(
     // What is not used may speak of what is not set; it must be well-formed all the same.
     let used = set.is_none() ^ (form == ":+");
     let other = if used {
-        part(rest, true, variable)?
+        part(rest, depth, variable)?
     } else {
-        skipped(rest, variable)?;
+        skipped(rest, depth, variable)?;
         String::new()
     };
     match (form, set) {
@@ -126,9 +137,10 @@ fn braces<'a>(
 /// Reads a part that is not used.
 fn skipped<'a>(
     rest: &mut &str,
+    depth: usize,
     variable: &mut dyn FnMut(&str) -> Variable<'a>,
 ) -> Result<(), InterpolationError> {
-    part(rest, true, &mut |name| {
+    part(rest, depth, &mut |name| {
         // Asked for its name alone.
         variable(name);
         Variable::Text("")

@@ -102,6 +102,19 @@ fn variables_are_replaced_as_a_shell_would() {
 }
 
 #[test]
+fn forms_stand_in_each_other_only_so_deep() {
+    let nested = |depth: usize| {
+        format!("database_url = '{}sqlite:a{}'", "${A:-".repeat(depth), "}".repeat(depth))
+    };
+    assert_eq!(config(&nested(64), "").unwrap().chains.len(), 1);
+    refused(
+        &nested(100_000),
+        "",
+        "/p.toml:1: `database_url`: `${` stands in more than 64 others; write it flatter",
+    );
+}
+
+#[test]
 fn what_is_replaced_is_not_looked_at_again() {
     let file = "database_url = 'sqlite:x'\nafter_migrate = ['seed', '${A}']";
     let found = config(file, "A=${B} ' $(c)").unwrap();

@@ -293,10 +293,7 @@ impl Parser<'_> {
                 return None;
             }
         };
-        let written = match value.get_ref() {
-            DeValue::String(written) => written.to_string(),
-            _ => text.clone(),
-        };
+        let written = value.get_ref().as_str().map_or_else(|| text.clone(), str::to_owned);
         Some(Entry { key, spelling, text, written, words })
     }
 

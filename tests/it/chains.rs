@@ -93,7 +93,7 @@ on_both! {
     }
 }
 
-/// Who has one lock and queues for the other gives it back at the end of LOCK_TIMEOUT.
+/// Who has one lock and queues for the other gives it back at the end of `LOCK_TIMEOUT`.
 #[test]
 fn all_locks_have_one_deadline_and_are_given_back() {
     let (one, other) = (Postgres::create(), Postgres::create());
@@ -123,7 +123,7 @@ fn all_locks_have_one_deadline_and_are_given_back() {
     assert_eq!((one.upgrades(), other.upgrades()), (vec!["a1".into()], vec!["x1".into()]));
 }
 
-/// What a queue has used up of LOCK_TIMEOUT is not missing from the patience of the work.
+/// What a queue has used up of `LOCK_TIMEOUT` is not missing from the patience of the work.
 #[test]
 fn whoever_came_late_to_the_last_lock_is_as_patient_as_others() {
     let (one, other) = (Postgres::create(), Sqlite::create());

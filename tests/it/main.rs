@@ -28,7 +28,7 @@
 //! - `alembic` starts of images whose revisions are Alembic's
 //! - `asking` when Python is asked for them, and when not; `traps` what public histories have
 //! - `in_turn` scripts and Alembic on one database in turn; `mixed` scripts that leave revisions to it
-//! - `chains` several chains in one run
+//! - `chains_at_once` that several chains hold to each other when others come at once
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between
@@ -78,7 +78,7 @@ mod bed;
 mod boot;
 mod busy;
 mod cases;
-mod chains;
+mod chains_at_once;
 mod children;
 mod bouncer;
 mod cluster;

@@ -16,6 +16,7 @@
 //! - `proxy` a TCP proxy that breaks off where it hurts
 //! - `gate` stops runners under the lock, and lets them go on
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
+//! - `layouts` environments of Alembic as Agenta and OpenRAG have them
 //! - `shape` a schema as text
 //! - `log` what the lines of the log may be
 //! - `process` a process as `/proc` shows it from outside
@@ -26,6 +27,8 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `alembic` starts of images whose revisions are Alembic's
+//! - `chains` several chains behind one command, as in Agenta; `merges` a chain that branches, as in
+//!   OpenRAG
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between
@@ -74,6 +77,7 @@ mod bed;
 mod boot;
 mod busy;
 mod cases;
+mod chains;
 mod children;
 mod bouncer;
 mod cluster;
@@ -103,7 +107,9 @@ mod postgres;
 mod prelaunch;
 mod process;
 mod revision;
+mod layouts;
 mod lint;
+mod merges;
 mod run_as;
 mod proxy;
 mod replicas;

@@ -1,0 +1,412 @@
+//! Several chains behind one command, as in Agenta: looked at all at once, applied by one run of the
+//! command under all locks, and believed only when every chain is where it shall be.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    cluster::Cluster,
+    database::Database,
+    layouts::{self, AGENTA, agenta, ran},
+    postgres::Postgres,
+    prelaunch::Prelaunch,
+    sqlite::Sqlite,
+};
+
+/// What all chains are at once Agenta's runner has run.
+const HEADS: [(&str, &str); 4] = [
+    ("core", "park00000000"),
+    ("core_oss", "oss000000001"),
+    ("tracing", "park00000000"),
+    ("tracing_oss", "oss000000000"),
+];
+
+#[test]
+fn empty_databases_are_all_migrated_by_one_run_of_the_shared_command() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let first = start.clone().server(&["echo", "the server runs"]).run();
+    first.assert_status(0).assert_stdout("the server runs");
+    assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
+    assert_eq!(ran(&start), 1);
+}
+
+#[test]
+fn at_head_no_python_is_needed_and_no_lock() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    start.run().assert_status(0);
+    let second = start.clone().env("PATH", "/nowhere").run();
+    second.assert_status(0).assert_never_said("runs a command").assert_never_said("has the lock");
+    assert_eq!(ran(&start), 1);
+}
+
+#[test]
+fn one_chain_that_is_behind_is_enough_for_one_run() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    start.run().assert_status(0);
+    let newer = layouts::revision(
+        start,
+        &format!("{AGENTA}/tracing_oss"),
+        "oss000000001",
+        "oss000000000",
+    );
+    newer.run().assert_status(0);
+    assert_eq!(ran(&newer), 2);
+    let mut expected = HEADS.map(|(_, head)| head);
+    expected[3] = "oss000000001";
+    assert_eq!(heads(&core, &tracing), expected);
+}
+
+#[test]
+fn of_three_starts_at_once_one_runs_the_command() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let running: Vec<_> = (0..3).map(|_| start.spawn()).collect();
+    for one in running {
+        one.wait().assert_status(0);
+    }
+    assert_eq!(ran(&start), 1);
+}
+
+#[test]
+fn one_chain_that_is_ahead_is_refused_by_name_and_nothing_is_run() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    start.run().assert_status(0);
+    tracing.query("update alembic_version_oss set version_num = 'from_tomorrow'");
+    // That another one has something pending changes nothing.
+    let newer = layouts::revision(
+        start,
+        &format!("{AGENTA}/core_oss"),
+        "oss000000002",
+        "oss000000001",
+    );
+    newer.run().assert_status(16).assert_last_words("TODO ahead");
+    assert_eq!(ran(&newer), 1);
+    newer.clone().env("AUTO_MIGRATION", "check").run().assert_status(16);
+}
+
+#[test]
+fn a_command_that_succeeds_without_one_chain_is_not_believed() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let lazy = start.clone().env("CHAINS", "core core_oss tracing").server(&["echo", "runs"]).run();
+    lazy.assert_status(14).assert_stdout("").assert_last_words("TODO lazy");
+    // What was reached stays, and the next start has only the rest to do.
+    start.run().assert_status(0);
+    assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
+}
+
+#[test]
+fn a_command_that_fails_is_19() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    start
+        .clone()
+        .env("MIGRATE_COMMAND", "sh -c 'exit 3'")
+        .run()
+        .assert_status(19)
+        .assert_last_words("TODO failed");
+    // One that dies by itself, with one chain done.
+    let killed = "python -m oss.databases.postgres.migrations.runner && kill -TERM $$";
+    start
+        .clone()
+        .env("CHAINS", "core")
+        .env("MIGRATE_COMMAND", format!("sh -c '{killed}'"))
+        .run()
+        .assert_status(19)
+        .assert_last_words("TODO killed");
+    start.run().assert_status(0);
+}
+
+#[test]
+fn a_signal_ends_the_command_and_gives_all_locks_back() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let slow = start.clone().env("FIRST", "echo begins; exec sleep 60").spawn();
+    slow.wait_for("begins");
+    assert!(is_locked(&core) && is_locked(&tracing));
+    slow.signal(Signal::SIGTERM);
+    assert_eq!(slow.wait().code(), 143);
+    assert!(!is_locked(&core) && !is_locked(&tracing));
+    start.run().assert_status(0);
+    assert_eq!(ran(&start), 2);
+}
+
+#[test]
+fn check_fails_on_what_is_pending_in_any_chain() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let check = |start: &Prelaunch| start.clone().env("AUTO_MIGRATION", "check").run();
+    check(&start).assert_status(17).assert_last_words("TODO check");
+    start.run().assert_status(0);
+    check(&start).assert_status(0).assert_never_said("has the lock");
+    let newer = layouts::revision(
+        start,
+        &format!("{AGENTA}/tracing"),
+        "t3",
+        "park00000000",
+    );
+    check(&newer).assert_status(17).assert_last_words("TODO check one");
+    assert_eq!(ran(&newer), 1);
+}
+
+#[test]
+fn whoever_waits_waits_for_all_chains() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let never = start.clone().env("AUTO_MIGRATION", "wait").env("LOCK_TIMEOUT", "0").run();
+    never.assert_status(17).assert_last_words("TODO wait");
+    let waits = start.clone().env("AUTO_MIGRATION", "wait").server(&["echo", "runs"]).spawn();
+    waits.wait_for("waits");
+    // Not yet: one chain is missing.
+    start.clone().env("CHAINS", "core core_oss tracing").run().assert_status(14);
+    start.run().assert_status(0);
+    waits.wait().assert_status(0).assert_stdout("runs");
+}
+
+#[test]
+fn two_servers_are_waited_for_at_once() {
+    let (first, second) = (Cluster::start(), Cluster::start());
+    let (core, tracing) = (first.create(), second.create());
+    first.stop();
+    second.stop();
+    let start = agenta(&core, &tracing).spawn();
+    for cluster in [&core, &tracing] {
+        start.wait_for(&format!("no answer yet what={}", cluster.address()));
+    }
+    // In either order.
+    second.start_again();
+    start.wait_for(&format!("answers what={}", tracing.address()));
+    first.start_again();
+    start.wait().assert_status(0);
+    assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
+}
+
+#[test]
+fn the_off_switch_is_agentas_by_each_of_its_names() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing).server(&["echo", "runs"]);
+    let off = |name: &str| start.clone().env(name, "off").run();
+    off("ALEMBIC_AUTO_MIGRATIONS").assert_status(0).assert_stdout("runs");
+    off("AGENTA_AUTO_MIGRATIONS").assert_status(0).assert_never_said("AGENTA_AUTO_MIGRATION`");
+    off("AGENTA_AUTO_MIGRATION").assert_status(0).assert_said("TODO deprecated");
+    assert_eq!(ran(&start), 0);
+    // The newer name wins.
+    let both = start.clone().env("AGENTA_AUTO_MIGRATIONS", "off");
+    both.env("ALEMBIC_AUTO_MIGRATIONS", "enabled").run().assert_status(0);
+    assert_eq!(ran(&start), 1);
+}
+
+#[test]
+fn the_urls_are_put_together_as_agenta_does_where_they_are_not_given() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let prefix = core.name().to_owned();
+    let server = core.server();
+    for part in ["core", "tracing"] {
+        let create = format!("create database {prefix}_{part} owner {}", core.role());
+        server.administer("postgres", &[&create]).unwrap();
+    }
+    // The host is `postgres` there, and here this machine.
+    let start = agenta(&core, &tracing)
+        .env_remove("POSTGRES_URI_CORE")
+        .env_remove("POSTGRES_URI_TRACING")
+        .env("POSTGRES_DB_PREFIX", &prefix)
+        .env("POSTGRES_USER", core.role())
+        .env("POSTGRES_PASSWORD", core.password())
+        .env("PGHOST", "127.0.0.1")
+        .env("PGPORT", server.port.to_string())
+        .env("AUTO_MIGRATION", "check");
+    let checked = start.run();
+    for part in ["core", "tracing"] {
+        let drop = format!("drop database {prefix}_{part} with (force)");
+        server.administer("postgres", &[&drop]).unwrap();
+    }
+    checked.assert_status(17).assert_said("answers what=postgres://ROLE@127.0.0.1:PORT/DB_core");
+}
+
+/// Two whose files name the chains in opposite order: locks that are taken in the order of the file
+/// would end in each waiting for the other.
+#[test]
+fn the_order_of_the_file_is_not_that_of_the_locks() {
+    for round in 0..4 {
+        let (core, tracing) = (Postgres::create(), Postgres::create());
+        let order = |first: &str, second: &str, start: Prelaunch| {
+            let chain = |name: &str| {
+                format!(
+                    "[[chain]]\nname = '{name}'\ndatabase_url = '${{POSTGRES_URI_{}}}'\n\
+                     dir = '{AGENTA}/{name}'\n",
+                    name.to_uppercase()
+                )
+            };
+            let head = "auto_migration = true\nlock_timeout = 15\n\
+                        migrate_command = 'python -m oss.databases.postgres.migrations.runner'\n";
+            let file = format!("{first}-{second}.toml");
+            let last = if second == first { String::new() } else { chain(second) };
+            let text = format!("{head}{}{last}", chain(first));
+            start.file(&file, text).env("PRELAUNCH_CONFIG", file).env("CHAINS", "core tracing")
+        };
+        let start = agenta(&core, &tracing);
+        // Somebody is at work already, in one of the two.
+        let held = if round % 2 == 0 { "core" } else { "tracing" };
+        let holder = order(held, held, start.clone())
+            .env("MIGRATE_COMMAND", "sh -c 'echo begins; exec sleep 60'")
+            .spawn();
+        holder.wait_for("begins");
+        let one = order("core", "tracing", start.clone()).spawn();
+        let other = order("tracing", "core", start.clone()).spawn();
+        one.wait_for("waits");
+        other.wait_for("waits");
+        holder.signal(Signal::SIGTERM);
+        assert_eq!(holder.wait().code(), 143);
+        one.wait().assert_status(0);
+        other.wait().assert_status(0);
+        assert_eq!(ran(&start), 1);
+    }
+}
+
+#[test]
+fn two_chains_at_one_place_are_an_error() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let twice = "\
+        [[chain]]\nname = 'one'\ndatabase_url = '${POSTGRES_URI_CORE}'\ndir = 'DIR/core'\n\
+        [[chain]]\nname = 'two'\ndatabase_url = '${POSTGRES_URI_CORE}'\ndir = 'DIR/tracing'\n"
+        .replace("DIR", AGENTA);
+    let start = start.file("twice.toml", twice).env("PRELAUNCH_CONFIG", "twice.toml");
+    start.env("AUTO_MIGRATION", "true").run().assert_status(10).assert_last_words("TODO twice");
+    assert_eq!(core.tables(), [""; 0]);
+}
+
+#[test]
+fn each_chain_may_have_its_own_command_and_target() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let own = "\
+        auto_migration = true\n\
+        [[chain]]\nname = 'core'\ndatabase_url = '${CORE}'\ndir = 'DIR/core'\ntarget = 'c2'\n\
+        command = ['alembic', 'upgrade', '{}']\n\
+        [[chain]]\nname = 'two ends'\ndatabase_url = '${TRACING}'\ndir = 'DIR/tracing'\n\
+        target = 'heads'\n"
+        .replace("DIR", AGENTA);
+    let start = layouts::revision(
+        agenta(&core, &tracing),
+        &format!("{AGENTA}/tracing"),
+        "side",
+        "t1",
+    );
+    let start = start
+        .file("own.toml", own)
+        .env("PRELAUNCH_CONFIG", "own.toml")
+        .env_remove("POSTGRES_URI_CORE")
+        .env_remove("POSTGRES_URI_TRACING")
+        .env("CORE", core.url())
+        .env("TRACING", tracing.url());
+    start.run().assert_status(0);
+    assert_eq!(core.query("select version_num from alembic_version"), "c2");
+    let ends = tracing.query("select version_num from alembic_version order by 1");
+    assert_eq!(ends, "park00000000\nside");
+    assert_eq!(ran(&start), 0);
+    start.clone().env("PATH", "/nowhere").run().assert_status(0);
+    // One end is missing: only that chain is gone about.
+    let more = layouts::revision(start, &format!("{AGENTA}/tracing"), "side2", "side");
+    let more = more.run();
+    more.assert_status(0);
+    assert_eq!(more.count("runs a command"), 1);
+}
+
+#[test]
+fn several_chains_may_share_one_sqlite_file() {
+    let database = Sqlite::create();
+    let file = "\
+        auto_migration = true\n\
+        [[chain]]\nname = 'core'\ndir = 'DIR/core'\n\
+        [[chain]]\nname = 'core_oss'\ndir = 'DIR/core_oss'\n"
+        .replace("DIR", AGENTA);
+    let start = layouts::four_chains(layouts::in_python(Prelaunch::on(&database)))
+        .file("two.toml", file)
+        .env("PRELAUNCH_CONFIG", "two.toml");
+    start.run().assert_status(0);
+    assert_eq!(database.query("select version_num from alembic_version"), "park00000000");
+    assert_eq!(database.query("select version_num from alembic_version_oss"), "oss000000001");
+    start.env("PATH", "/nowhere").run().assert_status(0);
+}
+
+#[test]
+fn scripts_and_alembic_may_stand_side_by_side() {
+    let database = Postgres::create();
+    let file = "\
+        auto_migration = true\n\
+        [[chain]]\nname = 'ours'\ndir = 'migrations'\n\
+        [[chain]]\nname = 'theirs'\ndir = 'DIR/core'\n"
+        .replace("DIR", AGENTA);
+    let start = layouts::four_chains(layouts::in_python(Prelaunch::on(&database)))
+        .revision("aaaa", "", "create table ours (n int);")
+        .file("both.toml", file)
+        .env("PRELAUNCH_CONFIG", "both.toml");
+    start.run().assert_status(0);
+    assert_eq!(database.ledger(), ["aaaa"]);
+    assert_eq!(database.query("select version_num from alembic_version"), "park00000000");
+    let broken = start.clone().revision("bbbb", "aaaa", "create table ours (n int);");
+    broken.run().assert_status(14).assert_said("TODO broken");
+    fs::remove_file(broken.directory().join("migrations/bbbb.sql")).unwrap();
+    start.env("PATH", "/nowhere").run().assert_status(0);
+}
+
+#[test]
+fn the_enterprise_edition_has_six_chains_under_three_version_tables() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing)
+        .env("PRELAUNCH_CONFIG", layouts::example("agenta/prelaunch.ee.toml"))
+        .env("AGENTA_EE_MIGRATIONS", AGENTA);
+    let more = [("core_ee", "POSTGRES_URI_CORE"), ("tracing_ee", "POSTGRES_URI_TRACING")];
+    let start = more.iter().fold(start, |start, (chain, variable)| {
+        let dir = format!("{AGENTA}/{chain}");
+        let start = layouts::environment(start, &dir, variable, "alembic_version_ee");
+        layouts::revision(start, &dir, "ee0000000000", "")
+    });
+    let runner = start.read(&format!("{AGENTA}/runner.py"));
+    let start = start
+        .file("ee/databases/postgres/migrations/runner.py", runner.replace(
+            "Path(__file__).parent",
+            &format!("Path('{AGENTA}')"),
+        ))
+        .env("CHAINS", "core core_oss core_ee tracing tracing_oss tracing_ee");
+    start.run().assert_status(0);
+    assert_eq!(ran(&start), 1);
+    for database in [&core, &tracing] {
+        assert_eq!(database.query("select version_num from alembic_version_ee"), "ee0000000000");
+    }
+    start.clone().env("PATH", "/nowhere").run().assert_status(0);
+}
+
+/// What each chain is at, in the order of [`HEADS`].
+fn heads(core: &dyn Database, tracing: &dyn Database) -> [String; 4] {
+    [(core, ""), (core, "_oss"), (tracing, ""), (tracing, "_oss")].map(|(database, suffix)| {
+        database.query(&format!("select version_num from alembic_version{suffix}"))
+    })
+}
+
+/// Whether anybody has a lock like ours.
+fn is_locked(database: &Postgres) -> bool {
+    let held = "select count(*) > 0 from pg_locks where locktype = 'advisory' and granted \
+                and database = (select oid from pg_database where datname = current_database())";
+    database.query(held) == "t"
+}
+
+#[test]
+fn adhoc_layout() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing).env("DATABASE_URL", core.url()).env("AUTO_MIGRATION", "true").env("MIGRATIONS_DIR", format!("{AGENTA}/core"))
+      .env_remove("PRELAUNCH_CONFIG")
+      .env("MIGRATE_COMMAND", "sh -c 'cd ../../../../.. && exec python -m oss.databases.postgres.migrations.runner'");
+    let out = start.run();
+    println!("{}", out.transcript());
+    assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
+    let d = Postgres::create();
+    let start = layouts::openrag(&d).env_remove("PRELAUNCH_CONFIG").env("DATABASE_URL", d.url()).env("AUTO_MIGRATION", "true").env("MIGRATIONS_DIR", layouts::OPENRAG).env("MIGRATE_COMMAND", "uv run --no-dev python -m services.persistence.migrations.run");
+    let out = start.run();
+    println!("{}", out.transcript());
+}

@@ -134,10 +134,10 @@ case ${1:-} in
         get_helm
         start_engine
         make_bases
+        make_alembic
         make_images
         if [ "${1:-}" = --figures ]; then
             shift
-            make_alembic
             python3 tests/containers/figures.py "$@"
         else
             python discover -v ${1:+-k "$1"}

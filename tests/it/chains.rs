@@ -47,12 +47,8 @@ fn one_chain_that_is_behind_is_enough_for_one_run() {
     let (core, tracing) = (Postgres::create(), Postgres::create());
     let start = agenta(&core, &tracing);
     start.run().assert_status(0);
-    let newer = layouts::revision(
-        start,
-        &format!("{AGENTA}/tracing_oss"),
-        "oss000000001",
-        "oss000000000",
-    );
+    let newer =
+        layouts::revision(start, &format!("{AGENTA}/tracing_oss"), "oss000000001", "oss000000000");
     newer.run().assert_status(0);
     assert_eq!(ran(&newer), 2);
     let mut expected = HEADS.map(|(_, head)| head);
@@ -78,12 +74,8 @@ fn one_chain_that_is_ahead_is_refused_by_name_and_nothing_is_run() {
     start.run().assert_status(0);
     tracing.query("update alembic_version_oss set version_num = 'from_tomorrow'");
     // That another one has something pending changes nothing.
-    let newer = layouts::revision(
-        start,
-        &format!("{AGENTA}/core_oss"),
-        "oss000000002",
-        "oss000000001",
-    );
+    let newer =
+        layouts::revision(start, &format!("{AGENTA}/core_oss"), "oss000000002", "oss000000001");
     newer.run().assert_status(16).assert_last_words("TODO ahead");
     assert_eq!(ran(&newer), 1);
     newer.clone().env("AUTO_MIGRATION", "check").run().assert_status(16);
@@ -144,12 +136,7 @@ fn check_fails_on_what_is_pending_in_any_chain() {
     check(&start).assert_status(17).assert_last_words("TODO check");
     start.run().assert_status(0);
     check(&start).assert_status(0).assert_never_said("has the lock");
-    let newer = layouts::revision(
-        start,
-        &format!("{AGENTA}/tracing"),
-        "t3",
-        "park00000000",
-    );
+    let newer = layouts::revision(start, &format!("{AGENTA}/tracing"), "t3", "park00000000");
     check(&newer).assert_status(17).assert_last_words("TODO check one");
     assert_eq!(ran(&newer), 1);
 }
@@ -291,12 +278,8 @@ fn each_chain_may_have_its_own_command_and_target() {
         [[chain]]\nname = 'two ends'\ndatabase_url = '${TRACING}'\ndir = 'DIR/tracing'\n\
         target = 'heads'\n"
         .replace("DIR", AGENTA);
-    let start = layouts::revision(
-        agenta(&core, &tracing),
-        &format!("{AGENTA}/tracing"),
-        "side",
-        "t1",
-    );
+    let start =
+        layouts::revision(agenta(&core, &tracing), &format!("{AGENTA}/tracing"), "side", "t1");
     let start = start
         .file("own.toml", own)
         .env("PRELAUNCH_CONFIG", "own.toml")
@@ -369,10 +352,10 @@ fn the_enterprise_edition_has_six_chains_under_three_version_tables() {
     });
     let runner = start.read(&format!("{AGENTA}/runner.py"));
     let start = start
-        .file("ee/databases/postgres/migrations/runner.py", runner.replace(
-            "Path(__file__).parent",
-            &format!("Path('{AGENTA}')"),
-        ))
+        .file(
+            "ee/databases/postgres/migrations/runner.py",
+            runner.replace("Path(__file__).parent", &format!("Path('{AGENTA}')")),
+        )
         .env("CHAINS", "core core_oss core_ee tracing tracing_oss tracing_ee");
     start.run().assert_status(0);
     assert_eq!(ran(&start), 1);
@@ -380,6 +363,20 @@ fn the_enterprise_edition_has_six_chains_under_three_version_tables() {
         assert_eq!(database.query("select version_num from alembic_version_ee"), "ee0000000000");
     }
     start.clone().env("PATH", "/nowhere").run().assert_status(0);
+}
+
+#[test]
+fn the_terminal_is_told_which_chain_is_meant() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    start.run().assert_status(0);
+    let ask = |arguments: &[&str]| start.clone().args(&[&["database"], arguments].concat()).run();
+    ask(&["current", "--chain", "core_oss"]).assert_status(0).assert_stdout("oss000000001");
+    ask(&["current", "--chain", "tracing"]).assert_status(0).assert_stdout("park00000000");
+    ask(&["heads", "--chain", "tracing_oss"]).assert_status(0).assert_stdout("oss000000000 (head)");
+    ask(&["check", "--chain", "core"]).assert_status(0);
+    ask(&["current"]).assert_status(2).assert_last_words("TODO which");
+    ask(&["current", "--chain", "nowhere"]).assert_status(2).assert_last_words("TODO none");
 }
 
 /// What each chain is at, in the order of [`HEADS`].
@@ -394,19 +391,4 @@ fn is_locked(database: &Postgres) -> bool {
     let held = "select count(*) > 0 from pg_locks where locktype = 'advisory' and granted \
                 and database = (select oid from pg_database where datname = current_database())";
     database.query(held) == "t"
-}
-
-#[test]
-fn adhoc_layout() {
-    let (core, tracing) = (Postgres::create(), Postgres::create());
-    let start = agenta(&core, &tracing).env("DATABASE_URL", core.url()).env("AUTO_MIGRATION", "true").env("MIGRATIONS_DIR", format!("{AGENTA}/core"))
-      .env_remove("PRELAUNCH_CONFIG")
-      .env("MIGRATE_COMMAND", "sh -c 'cd ../../../../.. && exec python -m oss.databases.postgres.migrations.runner'");
-    let out = start.run();
-    println!("{}", out.transcript());
-    assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
-    let d = Postgres::create();
-    let start = layouts::openrag(&d).env_remove("PRELAUNCH_CONFIG").env("DATABASE_URL", d.url()).env("AUTO_MIGRATION", "true").env("MIGRATIONS_DIR", layouts::OPENRAG).env("MIGRATE_COMMAND", "uv run --no-dev python -m services.persistence.migrations.run");
-    let out = start.run();
-    println!("{}", out.transcript());
 }

@@ -121,7 +121,9 @@ pub(crate) fn environment(start: Prelaunch, dir: &str, variable: &str, table: &s
     let location = start.directory().join(dir);
     let env = ENV.replace("VARIABLE", variable);
     let env = match table {
-        "" => env.replace("VERSION_TABLE = 'TABLE'\n", "").replace(", version_table=VERSION_TABLE", ""),
+        "" => env
+            .replace("VERSION_TABLE = 'TABLE'\n", "")
+            .replace(", version_table=VERSION_TABLE", ""),
         table => env.replace("TABLE'", &format!("{table}'")),
     };
     start

@@ -70,7 +70,7 @@ fn two_heads_that_nobody_has_merged_are_told_before_python_is_begun() {
     assert_eq!(database.tables(), [""; 0]);
 }
 
-/// The password needs no escaping, and what is in DATABASE_URL belongs to Chainlit.
+/// The password needs no escaping, and what is in `DATABASE_URL` belongs to Chainlit.
 #[test]
 fn the_url_is_put_together_from_parts_of_any_characters() {
     let database = Postgres::create();
@@ -104,9 +104,8 @@ fn the_database_is_called_after_the_collection_unless_it_has_a_name() {
     let server = database.server();
     let create = format!("create database {name} owner {}", database.role());
     server.administer("postgres", &[&create]).unwrap();
-    let start = openrag(&database)
-        .env_remove("POSTGRES_DATABASE")
-        .env("VDB_COLLECTION_NAME", collection);
+    let start =
+        openrag(&database).env_remove("POSTGRES_DATABASE").env("VDB_COLLECTION_NAME", collection);
     let outcome = start.run();
     let version = server.administer(&name, &["select version_num from alembic_version"]);
     server.administer("postgres", &[&format!("drop database {name} with (force)")]).unwrap();

@@ -56,10 +56,7 @@ pub fn init(settings: LogSettings) {
         LogFormat::Text => {
             lines.event_format(Text { colour: std::io::stderr().is_terminal() }).boxed()
         }
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_span_list(false);
-            lines.with_target(false).boxed()
-        }
+        LogFormat::Json => lines.event_format(Json).boxed(),
     };
     // Signs of life do not depend on what is logged.
     let ours = Targets::new().with_target("prelaunch", LevelFilter::DEBUG);
@@ -152,13 +149,88 @@ where
             write!(writer, "{}: ", line.stage)?;
         }
         write!(writer, "{}", line.message)?;
-        // The chain, where there are several.
-        for span in context.event_scope().into_iter().flatten() {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                write!(writer, " {fields}")?;
-            }
+        if let Some(name) = chain_of(context) {
+            write!(writer, " chain={}", quoted(name))?;
         }
         writeln!(writer, "{}", line.fields)
+    }
+}
+
+/// `{"timestamp":"2026-01-01T00:00:00.000000Z","level":"INFO","message":"answers",…,"chain":"core"}`
+#[derive(Debug)]
+struct Json;
+
+impl<S, N> FormatEvent<S, N> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "{{\"timestamp\":\"")?;
+        SystemTime.format_time(&mut writer)?;
+        write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
+        let mut members = Members(String::new());
+        event.record(&mut members);
+        if let Some(name) = chain_of(context) {
+            members.add("chain", name.into());
+        }
+        writeln!(writer, "{}}}", members.0)
+    }
+}
+
+/// The chain that an event is about, where there are several: the one field of the one span.
+fn chain_of<S, N>(context: &FmtContext<'_, S, N>) -> Option<String>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    context.event_scope()?.find_map(|span| {
+        let extensions = span.extensions();
+        let fields = extensions.get::<FormattedFields<N>>()?;
+        fields.strip_prefix("chain=").map(str::to_owned)
+    })
+}
+
+/// A value as the text has it: what would be read as something else is in quotes.
+fn quoted(value: String) -> String {
+    let odd = value.is_empty() || value.contains([' ', '"', '=', '\n']);
+    if odd { format!("{value:?}") } else { value }
+}
+
+/// The fields of an event as members of an object.
+struct Members(String);
+
+impl Members {
+    fn add(&mut self, name: &str, value: serde_json::Value) {
+        // Writing to a `String` cannot fail.
+        let _ = write!(self.0, ",{}:{value}", json!(name));
+    }
+}
+
+impl Visit for Members {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field.name(), value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field.name(), format!("{value:?}").into());
     }
 }
 
@@ -178,10 +250,8 @@ impl Line {
             // The name for machines says what the message says.
             "event" => (),
             name => {
-                let quoted = value.is_empty() || value.contains([' ', '"', '=', '\n']);
-                let value = if quoted { format!("{value:?}") } else { value };
                 // Writing to a `String` cannot fail.
-                let _ = write!(self.fields, " {name}={value}");
+                let _ = write!(self.fields, " {name}={}", quoted(value));
             }
         }
     }

@@ -64,6 +64,9 @@ impl Row {
     /// Whether these are its fields, all that it must have and none that it cannot.
     fn has(&self, fields: &BTreeMap<String, Value>, in_text: bool) -> bool {
         let known = fields.iter().all(|(name, value)| {
+            if name == CHAIN {
+                return value.is_string() || in_text;
+            }
             let field = self.fields.iter().find(|field| field.name == *name);
             field.is_some_and(|field| match field.kind {
                 // As text, a name may look like something else.
@@ -75,6 +78,9 @@ impl Row {
         known && self.fields.iter().all(|one| one.optional || fields.contains_key(&one.name))
     }
 }
+
+/// What every line may have besides: where there are several chains, the one that it is about.
+const CHAIN: &str = "chain";
 
 /// Fails for a line of the log that the page does not know; what is no line of the log passes.
 #[track_caller]
@@ -185,6 +191,7 @@ fn schema() -> Value {
                 Some(message) => json!({"const": message}),
                 None => json!({"type": "string"}),
             },
+            CHAIN: {"type": "string"},
         });
         let mut required = vec!["timestamp", "level", "message", "stage", "event"];
         for field in &row.fields {

@@ -116,7 +116,9 @@ pub fn load(config: &ChainConfig, target: &Target, engine: Engine) -> Result<Cha
         (graph, by_id.collect(), None)
     };
     let graph = tagged(graph, config)?;
-    let ids = graph.resolve(target).map_err(ChainError::Target)?;
+    let ids = graph.resolve(target).map_err(|error| {
+        ChainError::Target(if alembic.is_some() { error.of_alembic() } else { error })
+    })?;
     Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine, alembic })
 }
 

@@ -76,7 +76,9 @@ fn one_chain_that_is_ahead_is_refused_by_name_and_nothing_is_run() {
     // That another one has something pending changes nothing.
     let newer =
         layouts::revision(start, &format!("{AGENTA}/core_oss"), "oss000000002", "oss000000001");
-    newer.run().assert_status(16).assert_last_words("TODO ahead");
+    newer.run().assert_status(16).assert_last_words(
+        "prelaunch: exit 16 in plan: chain `tracing_oss`: the database is ahead: this image lacks revision `from_tomorrow`; start the image that brought it, or set DATABASE_AHEAD=allow",
+    );
     assert_eq!(ran(&newer), 1);
     newer.clone().env("AUTO_MIGRATION", "check").run().assert_status(16);
 }
@@ -86,7 +88,9 @@ fn a_command_that_succeeds_without_one_chain_is_not_believed() {
     let (core, tracing) = (Postgres::create(), Postgres::create());
     let start = agenta(&core, &tracing);
     let lazy = start.clone().env("CHAINS", "core core_oss tracing").server(&["echo", "runs"]).run();
-    lazy.assert_status(14).assert_stdout("").assert_last_words("TODO lazy");
+    lazy.assert_status(14).assert_stdout("").assert_last_words(
+        "prelaunch: exit 14 in apply: chain `tracing_oss`: the command succeeded, but the target `head` is not reached: 1 revision is still pending, and table `alembic_version_oss` has no row; does the command use another database, or another version table (VERSION_TABLE)?",
+    );
     // What was reached stays, and the next start has only the rest to do.
     start.run().assert_status(0);
     assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
@@ -101,7 +105,9 @@ fn a_command_that_fails_is_19() {
         .env("MIGRATE_COMMAND", "sh -c 'exit 3'")
         .run()
         .assert_status(19)
-        .assert_last_words("TODO failed");
+        .assert_last_words(
+            "prelaunch: exit 19 in apply: MIGRATE_COMMAND failed: `sh` ended with exit code 3",
+        );
     // One that dies by itself, with one chain done.
     let killed = "python -m oss.databases.postgres.migrations.runner && kill -TERM $$";
     start
@@ -110,7 +116,9 @@ fn a_command_that_fails_is_19() {
         .env("MIGRATE_COMMAND", format!("sh -c '{killed}'"))
         .run()
         .assert_status(19)
-        .assert_last_words("TODO killed");
+        .assert_last_words(
+            "prelaunch: exit 19 in apply: MIGRATE_COMMAND failed: `sh` was ended by signal 15",
+        );
     start.run().assert_status(0);
 }
 
@@ -133,11 +141,15 @@ fn check_fails_on_what_is_pending_in_any_chain() {
     let (core, tracing) = (Postgres::create(), Postgres::create());
     let start = agenta(&core, &tracing);
     let check = |start: &Prelaunch| start.clone().env("AUTO_MIGRATION", "check").run();
-    check(&start).assert_status(17).assert_last_words("TODO check");
+    check(&start).assert_status(17).assert_last_words(
+        "prelaunch: exit 17 in plan: chain `core`: 3 revisions are pending: `c1`, `c2` and `park00000000`",
+    );
     start.run().assert_status(0);
     check(&start).assert_status(0).assert_never_said("has the lock");
     let newer = layouts::revision(start, &format!("{AGENTA}/tracing"), "t3", "park00000000");
-    check(&newer).assert_status(17).assert_last_words("TODO check one");
+    check(&newer).assert_status(17).assert_last_words(
+        "prelaunch: exit 17 in plan: chain `tracing`: 1 revision is pending: `t3`",
+    );
     assert_eq!(ran(&newer), 1);
 }
 
@@ -146,7 +158,9 @@ fn whoever_waits_waits_for_all_chains() {
     let (core, tracing) = (Postgres::create(), Postgres::create());
     let start = agenta(&core, &tracing);
     let never = start.clone().env("AUTO_MIGRATION", "wait").env("LOCK_TIMEOUT", "0").run();
-    never.assert_status(17).assert_last_words("TODO wait");
+    never.assert_status(17).assert_last_words(
+        "prelaunch: exit 17 in lock: chain `core`: no other runner migrated the database within 0ms: 3 revisions are pending: `c1`, `c2` and `park00000000`",
+    );
     let waits = start.clone().env("AUTO_MIGRATION", "wait").server(&["echo", "runs"]).spawn();
     waits.wait_for("waits");
     // Not yet: one chain is missing.
@@ -162,12 +176,13 @@ fn two_servers_are_waited_for_at_once() {
     first.stop();
     second.stop();
     let start = agenta(&core, &tracing).spawn();
-    for cluster in [&core, &tracing] {
-        start.wait_for(&format!("no answer yet what={}", cluster.address()));
+    for (chain, database) in [("core", &core), ("tracing_oss", &tracing)] {
+        let address = database.address();
+        start.wait_for(&format!("no answer yet chain={chain} what={address}"));
     }
     // In either order.
     second.start_again();
-    start.wait_for(&format!("answers what={}", tracing.address()));
+    start.wait_for(&format!("answers chain=tracing what={}", tracing.address()));
     first.start_again();
     start.wait().assert_status(0);
     assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
@@ -180,7 +195,9 @@ fn the_off_switch_is_agentas_by_each_of_its_names() {
     let off = |name: &str| start.clone().env(name, "off").run();
     off("ALEMBIC_AUTO_MIGRATIONS").assert_status(0).assert_stdout("runs");
     off("AGENTA_AUTO_MIGRATIONS").assert_status(0).assert_never_said("AGENTA_AUTO_MIGRATION`");
-    off("AGENTA_AUTO_MIGRATION").assert_status(0).assert_said("TODO deprecated");
+    off("AGENTA_AUTO_MIGRATION").assert_status(0).assert_said(
+        "WARN configure: `AGENTA_AUTO_MIGRATION` is an old name; set `AGENTA_AUTO_MIGRATIONS` instead",
+    );
     assert_eq!(ran(&start), 0);
     // The newer name wins.
     let both = start.clone().env("AGENTA_AUTO_MIGRATIONS", "off");
@@ -212,7 +229,7 @@ fn the_urls_are_put_together_as_agenta_does_where_they_are_not_given() {
         let drop = format!("drop database {prefix}_{part} with (force)");
         server.administer("postgres", &[&drop]).unwrap();
     }
-    checked.assert_status(17).assert_said("answers what=postgres://ROLE@127.0.0.1:PORT/DB_core");
+    checked.assert_status(17).assert_said("what=postgres://ROLE@127.0.0.1:PORT/DB_core");
 }
 
 /// Two whose files name the chains in opposite order: locks that are taken in the order of the file
@@ -264,7 +281,9 @@ fn two_chains_at_one_place_are_an_error() {
         [[chain]]\nname = 'two'\ndatabase_url = '${POSTGRES_URI_CORE}'\ndir = 'DIR/tracing'\n"
         .replace("DIR", AGENTA);
     let start = start.file("twice.toml", twice).env("PRELAUNCH_CONFIG", "twice.toml");
-    start.env("AUTO_MIGRATION", "true").run().assert_status(10).assert_last_words("TODO twice");
+    start.env("AUTO_MIGRATION", "true").run().assert_status(10).assert_last_words(
+        "prelaunch: exit 10 in configure: chains `one` and `two` would keep what is applied in the same table, `alembic_version`; correct the `database_url` of one, or name another `version_table`",
+    );
     assert_eq!(core.tables(), [""; 0]);
 }
 
@@ -333,7 +352,9 @@ fn scripts_and_alembic_may_stand_side_by_side() {
     assert_eq!(database.ledger(), ["aaaa"]);
     assert_eq!(database.query("select version_num from alembic_version"), "park00000000");
     let broken = start.clone().revision("bbbb", "aaaa", "create table ours (n int);");
-    broken.run().assert_status(14).assert_said("TODO broken");
+    broken.run().assert_status(14).assert_last_words(
+        "prelaunch: exit 14 in apply: chain `ours`: revision `bbbb` failed at migrations/bbbb.sql:7:1 and was rolled back: relation \"ours\" already exists (SQLSTATE 42P07)",
+    );
     fs::remove_file(broken.directory().join("migrations/bbbb.sql")).unwrap();
     start.env("PATH", "/nowhere").run().assert_status(0);
 }
@@ -371,12 +392,16 @@ fn the_terminal_is_told_which_chain_is_meant() {
     let start = agenta(&core, &tracing);
     start.run().assert_status(0);
     let ask = |arguments: &[&str]| start.clone().args(&[&["database"], arguments].concat()).run();
-    ask(&["current", "--chain", "core_oss"]).assert_status(0).assert_stdout("oss000000001");
-    ask(&["current", "--chain", "tracing"]).assert_status(0).assert_stdout("park00000000");
+    ask(&["current", "--chain", "core_oss"]).assert_status(0).assert_stdout("oss000000001 (head)");
+    ask(&["current", "--chain", "tracing"]).assert_status(0).assert_stdout("park00000000 (head)");
     ask(&["heads", "--chain", "tracing_oss"]).assert_status(0).assert_stdout("oss000000000 (head)");
     ask(&["check", "--chain", "core"]).assert_status(0);
-    ask(&["current"]).assert_status(2).assert_last_words("TODO which");
-    ask(&["current", "--chain", "nowhere"]).assert_status(2).assert_last_words("TODO none");
+    ask(&["current"]).assert_status(2).assert_last_words(
+        "prelaunch: exit 2 in configure: there are several chains; name one with --chain: `core`, `core_oss`, `tracing`, `tracing_oss`",
+    );
+    ask(&["current", "--chain", "nowhere"]).assert_status(2).assert_last_words(
+        "prelaunch: exit 2 in configure: there is no chain `nowhere`; name another with --chain: `core`, `core_oss`, `tracing`, `tracing_oss`",
+    );
 }
 
 /// What each chain is at, in the order of [`HEADS`].

@@ -68,7 +68,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-with open('ran', 'a') as ran:
+with open(Path(__file__).parents[4] / 'ran', 'a') as ran:
     ran.write('ran\\n')
 config = Config(Path(__file__).parent / 'alembic' / 'alembic.ini')
 command.upgrade(config, 'head')
@@ -163,7 +163,8 @@ pub(crate) fn made_of(id: &str, parents: &str, body: &str) -> String {
 
 /// A start of OpenRAG's image with the example's file. Milvus is whatever listens.
 pub(crate) fn openrag(database: &Postgres) -> Prelaunch {
-    let start = in_python(Prelaunch::new()).knows(database);
+    let start =
+        in_python(Prelaunch::new()).knows(database).stand(env!("CARGO_MANIFEST_DIR"), "ROOT");
     let (bin, modules) = (start.directory().join("bin"), start.directory().join("openrag"));
     let port = database.server().port.to_string();
     let start = start

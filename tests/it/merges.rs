@@ -46,14 +46,16 @@ fn a_database_between_branches_and_merge_is_brought_on() {
     let start = openrag(&database);
     let before = start.clone().env("MIGRATION_TARGET", "cd642e4502d8");
     let alembic = |target: &str| {
-        let command = format!("sh -c 'cd {OPENRAG} && exec alembic upgrade {target}'");
+        let command = format!("alembic upgrade {target}");
         before.clone().env("MIGRATE_COMMAND", command)
     };
     alembic("cd642e4502d8").run().assert_status(0);
     // One of two branches: what is pending is the other one, and all behind it.
     alembic("a1b2c3d4e5f6").env("MIGRATION_TARGET", "a1b2c3d4e5f6").run().assert_status(0);
     let check = start.clone().env("AUTO_MIGRATION", "check").run();
-    check.assert_status(17).assert_last_words("TODO five");
+    check.assert_status(17).assert_last_words(
+        "prelaunch: exit 17 in plan: 6 revisions are pending: `c224d4befe71`, `cd9b84278028`, `e7f8a9b0c1d2`, `f1a2b3c4d5e6`, `f5b6c918f741` and 1 more",
+    );
     alembic("c224d4befe71").env("MIGRATION_TARGET", "c224d4befe71").run().assert_status(0);
     let rows = database.query("select version_num from alembic_version order by 1");
     assert_eq!(rows, "a1b2c3d4e5f6\nc224d4befe71");
@@ -65,7 +67,9 @@ fn a_database_between_branches_and_merge_is_brought_on() {
 fn two_heads_that_nobody_has_merged_are_told_before_python_is_begun() {
     let database = Postgres::create();
     let start = layouts::revision(openrag(&database), OPENRAG, "0ddba11ad5e7", "f5b6c918f741");
-    start.run().assert_status(21).assert_last_words("TODO heads");
+    start.run().assert_status(21).assert_last_words(
+        "prelaunch: exit 21 in configure: MIGRATION_TARGET: the graph has 2 heads, `0ddba11ad5e7` and `1f53920217de`; merge them with `alembic merge -m TITLE 0ddba11ad5e7 1f53920217de`, or name one of them, or `heads` for all",
+    );
     assert_eq!(ran(&start), 0);
     assert_eq!(database.tables(), [""; 0]);
 }
@@ -93,7 +97,9 @@ fn the_url_is_put_together_from_parts_of_any_characters() {
 fn without_a_password_the_variable_is_named() {
     let database = Postgres::create();
     let start = openrag(&database).env_remove("POSTGRES_PASSWORD");
-    start.run().assert_status(10).assert_last_words("TODO password");
+    start.run().assert_status(10).assert_last_words(
+        "prelaunch: exit 10 in configure: ROOT/examples/openrag/prelaunch.toml:16: `pgpassword`: `POSTGRES_PASSWORD` is not set: OpenRAG needs it too",
+    );
 }
 
 #[test]

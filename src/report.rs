@@ -6,23 +6,17 @@
 //! is written there: it would be shown when the server fails later.
 #![expect(clippy::disallowed_methods, reason = "writes the termination log; ends after a panic")]
 
-use std::{fmt, fmt::Write as _, io::IsTerminal as _, io::Write as _, path::Path};
+mod lines;
+
+use std::{io::IsTerminal as _, io::Write as _, path::Path};
 
 use serde_json::json;
-use tracing::{Event, Level, Subscriber, field::Field, field::Visit, level_filters::LevelFilter};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    Layer as _,
-    filter::Targets,
-    fmt::{
-        FmtContext, FormatEvent, FormatFields, FormattedFields,
-        format::Writer,
-        time::{FormatTime as _, SystemTime},
-    },
-    layer::SubscriberExt as _,
-    registry::LookupSpan,
-    util::SubscriberInitExt as _,
+    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
+use self::lines::{Json, Text};
 use crate::{
     config::{LogFormat, LogLevel, LogSettings, Note},
     error::Error,
@@ -115,154 +109,5 @@ fn termination_message(stage: &str, code: u8, words: &str) -> String {
         let surplus = (message.len() - TERMINATION_MESSAGE).div_ceil(2).max(8);
         let keep = shown.len().saturating_sub(surplus);
         shown.truncate(shown.floor_char_boundary(keep));
-    }
-}
-
-/// `2026-01-01T00:00:00.000000Z  INFO wait: answers chain=core what=… tries=1`
-#[derive(Debug)]
-struct Text {
-    colour: bool,
-}
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = Line::default();
-        event.record(&mut line);
-        SystemTime.format_time(&mut writer)?;
-        let level = *event.metadata().level();
-        let (on, off) = match (self.colour, level) {
-            (true, Level::ERROR) => ("\x1b[31m", "\x1b[0m"),
-            (true, Level::WARN) => ("\x1b[33m", "\x1b[0m"),
-            _ => ("", ""),
-        };
-        write!(writer, " {on}{level:>5}{off} ")?;
-        if !line.stage.is_empty() {
-            write!(writer, "{}: ", line.stage)?;
-        }
-        write!(writer, "{}", line.message)?;
-        if let Some(name) = chain_of(context) {
-            write!(writer, " chain={}", quoted(name))?;
-        }
-        writeln!(writer, "{}", line.fields)
-    }
-}
-
-/// `{"timestamp":"2026-01-01T00:00:00.000000Z","level":"INFO","message":"answers",…,"chain":"core"}`
-#[derive(Debug)]
-struct Json;
-
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        write!(writer, "{{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
-        write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
-        let mut members = Members(String::new());
-        event.record(&mut members);
-        if let Some(name) = chain_of(context) {
-            members.add("chain", name.into());
-        }
-        writeln!(writer, "{}}}", members.0)
-    }
-}
-
-/// The chain that an event is about, where there are several: the one field of the one span.
-fn chain_of<S, N>(context: &FmtContext<'_, S, N>) -> Option<String>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    context.event_scope()?.find_map(|span| {
-        let extensions = span.extensions();
-        let fields = extensions.get::<FormattedFields<N>>()?;
-        fields.strip_prefix("chain=").map(str::to_owned)
-    })
-}
-
-/// A value as the text has it: what would be read as something else is in quotes.
-fn quoted(value: String) -> String {
-    let odd = value.is_empty() || value.contains([' ', '"', '=', '\n']);
-    if odd { format!("{value:?}") } else { value }
-}
-
-/// The fields of an event as members of an object.
-struct Members(String);
-
-impl Members {
-    fn add(&mut self, name: &str, value: serde_json::Value) {
-        // Writing to a `String` cannot fail.
-        let _ = write!(self.0, ",{}:{value}", json!(name));
-    }
-}
-
-impl Visit for Members {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field.name(), value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field.name(), value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field.name(), value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field.name(), value.into());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field.name(), format!("{value:?}").into());
-    }
-}
-
-/// The fields of an event, in the order in which they were given.
-#[derive(Default)]
-struct Line {
-    stage: String,
-    message: String,
-    fields: String,
-}
-
-impl Line {
-    fn add(&mut self, field: &Field, value: String) {
-        match field.name() {
-            "stage" => self.stage = value,
-            "message" => self.message = value,
-            // The name for machines says what the message says.
-            "event" => (),
-            name => {
-                // Writing to a `String` cannot fail.
-                let _ = write!(self.fields, " {name}={}", quoted(value));
-            }
-        }
-    }
-}
-
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, format!("{value:?}"));
     }
 }

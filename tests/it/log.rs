@@ -63,10 +63,8 @@ impl Field {
 impl Row {
     /// Whether these are its fields, all that it must have and none that it cannot.
     fn has(&self, fields: &BTreeMap<String, Value>, in_text: bool) -> bool {
-        let known = fields.iter().all(|(name, value)| {
-            if name == CHAIN {
-                return value.is_string() || in_text;
-            }
+        // Any line may say to which of several chains it belongs.
+        let known = fields.iter().filter(|(name, _)| *name != "chain").all(|(name, value)| {
             let field = self.fields.iter().find(|field| field.name == *name);
             field.is_some_and(|field| match field.kind {
                 // As text, a name may look like something else.
@@ -78,9 +76,6 @@ impl Row {
         known && self.fields.iter().all(|one| one.optional || fields.contains_key(&one.name))
     }
 }
-
-/// What every line may have besides: where there are several chains, the one that it is about.
-const CHAIN: &str = "chain";
 
 /// Fails for a line of the log that the page does not know; what is no line of the log passes.
 #[track_caller]
@@ -185,13 +180,13 @@ fn schema() -> Value {
         let mut properties = json!({
             "timestamp": {"type": "string", "format": "date-time"},
             "stage": {"enum": STAGES},
+            "chain": {"type": "string"},
             "event": {"const": row.event},
             "level": {"const": row.level},
             "message": match &row.message {
                 Some(message) => json!({"const": message}),
                 None => json!({"type": "string"}),
             },
-            CHAIN: {"type": "string"},
         });
         let mut required = vec!["timestamp", "level", "message", "stage", "event"];
         for field in &row.fields {

@@ -387,21 +387,74 @@ fn the_enterprise_edition_has_six_chains_under_three_version_tables() {
 }
 
 #[test]
-fn the_terminal_is_told_which_chain_is_meant() {
+fn the_terminal_answers_for_all_chains_or_for_one() {
     let (core, tracing) = (Postgres::create(), Postgres::create());
     let start = agenta(&core, &tracing);
     start.run().assert_status(0);
+    let start =
+        layouts::revision(start, &format!("{AGENTA}/core_oss"), "oss000000002", "oss000000001");
     let ask = |arguments: &[&str]| start.clone().args(&[&["database"], arguments].concat()).run();
-    ask(&["current", "--chain", "core_oss"]).assert_status(0).assert_stdout("oss000000001 (head)");
-    ask(&["current", "--chain", "tracing"]).assert_status(0).assert_stdout("park00000000 (head)");
-    ask(&["heads", "--chain", "tracing_oss"]).assert_status(0).assert_stdout("oss000000000 (head)");
-    ask(&["check", "--chain", "core"]).assert_status(0);
-    ask(&["current"]).assert_status(2).assert_last_words(
-        "prelaunch: exit 2 in configure: there are several chains; name one with --chain: `core`, `core_oss`, `tracing`, `tracing_oss`",
+    ask(&["current"]).assert_status(0).assert_stdout(
+        "
+        [core]
+        park00000000 (head)
+
+        [core_oss]
+        oss000000001
+
+        [tracing]
+        park00000000 (head)
+
+        [tracing_oss]
+        oss000000000 (head)
+        ",
     );
+    ask(&["current", "--chain", "core_oss"]).assert_status(0).assert_stdout("oss000000001");
+    ask(&["check"]).assert_status(17);
+    ask(&["check", "--chain", "core_oss"]).assert_status(17);
+    ask(&["check", "--chain", "core"]).assert_status(0);
     ask(&["current", "--chain", "nowhere"]).assert_status(2).assert_last_words(
         "prelaunch: exit 2 in configure: there is no chain `nowhere`; name another with --chain: `core`, `core_oss`, `tracing`, `tracing_oss`",
     );
+    assert_eq!(ran(&start), 1);
+}
+
+#[test]
+fn a_hook_is_run_once_for_the_heads_of_all_chains_together() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let hook = "echo hook >> hooks";
+    let start = agenta(&core, &tracing).env("AFTER_MIGRATE", format!("sh -c '{hook}'"));
+    let hooks = |start: &Prelaunch| start.read("hooks").lines().count();
+    // Not before every chain is there.
+    start.clone().env("CHAINS", "core core_oss tracing").run().assert_status(14);
+    assert!(!start.directory().join("hooks").exists());
+    start.run().assert_status(0);
+    start.run().assert_status(0).assert_never_said("runs a command");
+    assert_eq!(hooks(&start), 1);
+    // What is recorded is in the first chain; what changes is in the last one.
+    let newer =
+        layouts::revision(start, &format!("{AGENTA}/tracing_oss"), "oss000000001", "oss000000000");
+    newer.run().assert_status(0);
+    newer.run().assert_status(0).assert_never_said("runs a command");
+    assert_eq!(hooks(&newer), 2);
+}
+
+/// Without it nobody else would be kept away from that database any more.
+#[test]
+fn a_lock_that_is_lost_in_one_database_ends_the_command() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let start = agenta(&core, &tracing);
+    let slow = start.clone().env("FIRST", "echo begins; exec sleep 60").spawn();
+    slow.wait_for("begins");
+    let killed = tracing.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity \
+         where application_name like 'prelaunch:%:keeper:%' and datname = current_database()",
+    );
+    assert_eq!(killed, "t\nt");
+    slow.wait().assert_status(11).assert_said(
+        "exit 11 in apply: MIGRATE_COMMAND failed: `python` was stopped: the lock was lost",
+    );
+    start.run().assert_status(0);
 }
 
 /// What each chain is at, in the order of [`HEADS`].

@@ -147,13 +147,11 @@ pub enum TargetError {
 impl TargetError {
     /// The same where the revisions are Alembic's, which we write none of.
     #[must_use]
-    pub fn of_alembic(self) -> Self {
-        match self {
-            Self::MultipleHeads { heads, label, .. } => {
-                Self::MultipleHeads { heads, label, merge: "alembic merge" }
-            }
-            other => other,
+    pub fn of_alembic(mut self) -> Self {
+        if let Self::MultipleHeads { merge, .. } = &mut self {
+            *merge = "alembic merge";
         }
+        self
     }
 }
 

@@ -112,37 +112,10 @@ class Manifests(unittest.TestCase):
                     self.assertGreater(probe["periodSeconds"] * probe["failureThreshold"], needed)
 
 
-class Examples(unittest.TestCase):
-    """The manifests of `examples/`, which are of others' servers: less is known of what these bear."""
-
-    def manifests(self):
-        found = [(path, manifest) for path in sorted((ROOT / "examples").glob("*/*.yaml"))
-                 for manifest in yaml.safe_load_all(path.read_text())]
-        self.assertGreater(len(found), 2)
-        return found
-
-    def test_they_are_strictly_valid_in_the_three_newest_minors(self):
-        for version in newest_minors(3):
-            for path, manifest in self.manifests():
-                with self.subTest(version=version, path=path, kind=manifest["kind"]):
-                    kubernetes_validate.validate(manifest, version, strict=True)
-
-    def test_no_secret_is_in_a_manifest(self):
-        for path, manifest in self.manifests():
-            pod = manifest.get("spec", {}).get("template", {}).get("spec")
-            for one in containers(pod) if pod else []:
-                for variable in one.get("env", []):
-                    if re.search("PASSWORD|_UR[IL](_|$)|API_KEY", variable["name"]):
-                        with self.subTest(path=path, name=variable["name"]):
-                            self.assertNotIn("value", variable)
-
-
 class Dockerfile(unittest.TestCase):
     def test_hadolint_has_nothing_to_say(self):
-        for path in [ROOT / "Dockerfile", *sorted((ROOT / "examples").glob("*/Dockerfile"))]:
-            ended = subprocess.run(
-                ["hadolint", str(path)], stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, check=False,
-            )
-            with self.subTest(path=path):
-                self.assertEqual((ended.returncode, ended.stdout), (0, ""))
+        ended = subprocess.run(
+            ["hadolint", str(ROOT / "Dockerfile")], stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False,
+        )
+        self.assertEqual((ended.returncode, ended.stdout), (0, ""))

@@ -48,8 +48,14 @@ fn one_chain_that_is_behind_is_enough_for_one_run() {
     start.run().assert_status(0);
     let newer =
         layouts::revision(start, &format!("{AGENTA}/tracing_oss"), "oss000000001", "oss000000000");
+    // All locks all the same: nobody knows what the command does to the others.
+    let slow = newer.clone().env("FIRST", "echo begins; exec sleep 60").spawn();
+    slow.wait_for("begins");
+    assert!(is_locked(&core) && is_locked(&tracing));
+    slow.signal(Signal::SIGTERM);
+    assert_eq!(slow.wait().code(), 143);
     newer.run().assert_status(0);
-    assert_eq!(ran(&newer), 2);
+    assert_eq!(ran(&newer), 3);
     let mut expected = HEADS.map(|(_, head)| head);
     expected[3] = "oss000000001";
     assert_eq!(heads(&core, &tracing), expected);

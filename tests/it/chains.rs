@@ -72,6 +72,22 @@ fn of_three_starts_at_once_one_runs_the_command() {
     assert_eq!(ran(&start), 1);
 }
 
+/// Each lock holds a connection of the pool, and the command needs one too.
+#[test]
+fn a_pooler_may_be_in_between() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let pooled = |url: String| url.replace("postgres://", "postgresql+asyncpg://");
+    let start = agenta(&core, &tracing)
+        .env("POSTGRES_URI_CORE", pooled(core.pgbouncer_url()))
+        .env("POSTGRES_URI_TRACING", pooled(tracing.pgbouncer_url()));
+    let running: Vec<_> = (0..3).map(|_| start.spawn()).collect();
+    for one in running {
+        one.wait().assert_status(0);
+    }
+    assert_eq!(ran(&start), 1);
+    assert_eq!(heads(&core, &tracing), HEADS.map(|(_, head)| head));
+}
+
 #[test]
 fn one_chain_that_is_ahead_is_refused_by_name_and_nothing_is_run() {
     let (core, tracing) = (Postgres::create(), Postgres::create());

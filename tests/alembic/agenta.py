@@ -25,7 +25,9 @@ def sql(database, text):
     command = ["psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", url]
     for statement in text.split(";"):
         command += ["-c", statement]
-    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    quiet = {**os.environ, "PGOPTIONS": "-c client_min_messages=warning"}
+    ended = subprocess.run(command, env=quiet, stdout=subprocess.PIPE, check=True, text=True)
+    return ended.stdout.strip()
 
 
 def empty():

@@ -80,9 +80,15 @@ impl<'a> Link<'a> {
         (database, self.table(), server)
     }
 
-    /// What no two chains can share: their records would be each other's.
-    fn place(&self) -> (String, String, String) {
-        self.order()
+    /// What no two chains can share: their records would be each other's. Two names of one server
+    /// are not known for that before the second lock is asked for.
+    fn place(&self) -> ((String, String, String), Vec<&str>) {
+        let options = match self.url.address() {
+            Address::Postgres(url) => url.options.as_slice(),
+            Address::Sqlite(_) => &[],
+        };
+        let schemas = options.iter().filter(|(name, _)| name == "search_path");
+        (self.order(), schemas.map(|(_, schemas)| schemas.as_str()).collect())
     }
 
     fn table(&self) -> String {

@@ -68,6 +68,46 @@ fn two_chains_at_one_place_are_an_error() {
     assert_eq!(core.tables(), [""; 0]);
 }
 
+/// Two names of one server: a run would wait for itself.
+#[test]
+fn two_chains_at_one_place_under_two_names_are_an_error_too() {
+    let (core, tracing) = (Postgres::create(), Postgres::create());
+    let twice = "\
+        auto_migration = true\n\
+        [[chain]]\nname = 'one'\ndatabase_url = '${ONE}'\ndir = 'DIR/core'\n\
+        [[chain]]\nname = 'two'\ndatabase_url = '${TWO}'\ndir = 'DIR/tracing'\n"
+        .replace("DIR", AGENTA);
+    let start = agenta(&core, &tracing)
+        .file("twice.toml", twice)
+        .env("PRELAUNCH_CONFIG", "twice.toml")
+        .env("ONE", core.url())
+        .env("TWO", core.url().replace("127.0.0.1", "localhost"));
+    start.run().assert_status(10).assert_last_words(
+        "prelaunch: exit 10 in lock: chain `two`: the advisory lock 9492853785277318 of table `alembic_version` in schema `public` is held by this run itself: another chain has its table in the same place; correct the `database_url` of one, or name another `version_table`",
+    );
+    assert_eq!(core.tables(), [""; 0]);
+}
+
+#[test]
+fn two_schemas_of_one_database_are_two_places() {
+    let database = Postgres::create();
+    database.query("create schema one; create schema two");
+    let chain = |name: &str| {
+        format!(
+            "[[chain]]\nname = '{name}'\n\
+             database_url = '${{DATABASE_URL}}?options=-csearch_path%3D{name}'\n\
+             dir = 'migrations'\n"
+        )
+    };
+    let start = Prelaunch::on(&database)
+        .revision("aaaa", "", "create table a (n int);")
+        .file("two.toml", format!("auto_migration = true\n{}{}", chain("one"), chain("two")))
+        .env("PRELAUNCH_CONFIG", "two.toml");
+    start.run().assert_status(0);
+    assert_eq!(database.query("select count(*) from one.a, two.a"), "0");
+    start.run().assert_status(0).assert_never_said("has the lock");
+}
+
 #[test]
 fn each_chain_may_have_its_own_command_and_target() {
     let (core, tracing) = (Postgres::create(), Postgres::create());

@@ -13,11 +13,14 @@ use std::{
 };
 
 use crate::{
-    alembic::{self, AlembicError, DEFAULT_VERSION_TABLE, Environment},
+    alembic::{self, AlembicError, Answer, DEFAULT_VERSION_TABLE, Environment, Options},
     config::ChainConfig,
     engine::Engine,
     graph::{
-        Graph, GraphFault, TargetError, revision::RevisionId, tags::TagsError, target::Target,
+        Graph, GraphFault, TargetError,
+        revision::{Place, RevisionId},
+        tags::TagsError,
+        target::Target,
     },
     script::{Direction, Script, ScriptFault, Statement},
     version_table::VersionTable,
@@ -52,6 +55,8 @@ pub struct Delegated {
     pub ini: Option<PathBuf>,
     /// Where it keeps what is applied.
     pub versions: VersionTable,
+    /// Where its `env.py` takes a URL for a value of `alembic.ini`.
+    pub sets_url: Option<Place>,
 }
 
 /// Why the scripts cannot be used.
@@ -101,11 +106,17 @@ fn joined<T: ToString>(faults: &[T]) -> String {
     faults.iter().map(T::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads the scripts, or the Alembic environment, of a chain and resolves a target in them.
-pub fn load(config: &ChainConfig, target: &Target, engine: Engine) -> Result<Chain, ChainError> {
+/// Reads the scripts, or the Alembic environment, of a chain and resolves a target in them. `answer`
+/// is what Python has told of the environment, where it was asked.
+pub fn load(
+    config: &ChainConfig,
+    target: &Target,
+    engine: Engine,
+    answer: Option<Answer>,
+) -> Result<Chain, ChainError> {
     let directory = directory_of(config.dir.as_deref());
     let (graph, scripts, alembic) = if is_alembic(&directory) {
-        let environment = alembic::read(&directory).map_err(ChainError::Alembic)?;
+        let environment = environment(&directory, answer)?;
         let delegated = Delegated::of(&environment, config.version_table.as_ref());
         (environment.graph, BTreeMap::new(), Some(delegated))
     } else {
@@ -132,7 +143,8 @@ impl Delegated {
         // Alembic looks for its own file where it is run.
         let by_itself = |ini: &&PathBuf| **ini == directory.join("alembic.ini");
         let ini = environment.ini.as_ref().filter(|ini| !by_itself(ini)).cloned();
-        Self { ini, versions: versions.cloned().unwrap_or_else(found), directory }
+        let sets_url = environment.sets_url.clone();
+        Self { ini, versions: versions.cloned().unwrap_or_else(found), directory, sets_url }
     }
 }
 
@@ -150,21 +162,30 @@ fn is_alembic(directory: &Path) -> bool {
                 || has_python(directory))
 }
 
+/// An Alembic environment, from its files or as Python has told it.
+fn environment(directory: &Path, answer: Option<Answer>) -> Result<Environment, ChainError> {
+    let environment = match answer {
+        None => alembic::read(directory),
+        Some(answer) => alembic::read_answered(directory, &Options::default(), answer),
+    };
+    environment.map_err(ChainError::Alembic)
+}
+
 fn has_python(directory: &Path) -> bool {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|is| is == "py"))
 }
 
 /// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
-/// asked.
-pub fn load_graph(config: &ChainConfig) -> Result<Graph, ChainError> {
-    tagged(graph_in(&directory_of(config.dir.as_deref()))?, config)
+/// asked. `answer` as for [`load`].
+pub fn load_graph(config: &ChainConfig, answer: Option<Answer>) -> Result<Graph, ChainError> {
+    tagged(graph_in(&directory_of(config.dir.as_deref()), answer)?, config)
 }
 
 /// The same of any directory.
-pub fn graph_in(directory: &Path) -> Result<Graph, ChainError> {
+pub fn graph_in(directory: &Path, answer: Option<Answer>) -> Result<Graph, ChainError> {
     if is_alembic(directory) {
-        return Ok(alembic::read(directory).map_err(ChainError::Alembic)?.graph);
+        return Ok(environment(directory, answer)?.graph);
     }
     let scripts = read_scripts(directory, None)?;
     let revisions = scripts.into_iter().map(|script| script.revision).collect();

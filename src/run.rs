@@ -63,7 +63,7 @@ fn begins(stage: Stage) {
 
 /// All stages but the last.
 async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
-    let links = Link::all(config)?;
+    let links = Link::all(config, signals).await?;
     let run = Run { config, links, signals, began: OnceCell::new(), since: OnceCell::new() };
     signals.take_note();
     loop {

@@ -4,18 +4,15 @@
 //! whoever called, from the version table; Alembic ends with success also where it did something else.
 //! Each revision that has come to be applied is then a line of the history, as if we had applied it.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::{
+    alembic::{percent, python::environments},
     child::{self, ChildError, Upbringing},
-    config::{ChainConfig, Config, MigrateCommand, command::CommandLine},
+    config::{ChainConfig, Config, DatabaseUrl, MigrateCommand, command::CommandLine},
     db::{Entry, Event, Locked, WorkError},
     files::{Chain, Delegated},
     look::{heads_after, joined},
@@ -28,9 +25,6 @@ use crate::{
 
 /// What it is called in the log and in errors.
 const WHAT: &str = "MIGRATE_COMMAND";
-
-/// Where images keep a virtual environment, besides beside the settings.
-const ENVIRONMENTS: &[&str] = &["/opt/venv", "/venv", "/app/.venv"];
 
 /// Has Alembic apply what is pending, under the locks of all chains that the command may change.
 pub async fn delegate(
@@ -64,7 +58,7 @@ pub async fn delegate(
         let started = Instant::now();
         run(&command, upbringing, locked, signals)
             .await
-            .map_err(|source| DelegateError::Command { what: WHAT.to_owned(), source })?;
+            .map_err(|source| failed(source, alembic, chain_config.database.as_ref()))?;
         info!(stage = %Stage::Apply, event = "ran", what = WHAT, took = spoken(started.elapsed()), "has run it");
     }
     Ok(())
@@ -130,6 +124,17 @@ fn commands(
     }
 }
 
+/// That it failed, with what may be the reason.
+fn failed(source: ChildError, alembic: &Delegated, url: Option<&DatabaseUrl>) -> DelegateError {
+    let what = WHAT.to_owned();
+    match (source, url.and_then(|url| percent::hint(alembic, url))) {
+        (ChildError::Code { command, code }, Some(hint)) => {
+            DelegateError::Percent { what, command, code, hint }
+        }
+        (source, _) => DelegateError::Command { what, source },
+    }
+}
+
 /// Runs it; where its program is not in PATH, from the virtual environment that has it.
 async fn run(
     command: &CommandLine,
@@ -151,11 +156,4 @@ async fn run(
         }
         ran => ran,
     }
-}
-
-/// The virtual environments that there may be: beside the settings or above them, nearest first.
-fn environments(directory: Option<&Path>) -> Vec<PathBuf> {
-    let above = directory.into_iter().flat_map(Path::ancestors);
-    let beside = above.flat_map(|path| [path.join(".venv"), path.join("venv")]);
-    beside.chain(ENVIRONMENTS.iter().map(PathBuf::from)).collect()
 }

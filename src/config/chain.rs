@@ -162,8 +162,14 @@ pub(super) fn chains(
         },
         ..given
     };
+    let with_tls = |mut chain: ChainConfig| {
+        if let Some(url) = &chain.database {
+            environment::add_tls(&mut chain.for_commands, vars, url);
+        }
+        chain
+    };
     if file.chains.is_empty() {
-        return vec![given];
+        return vec![with_tls(given)];
     }
     let mut chains: Vec<ChainConfig> = Vec::new();
     for section in &file.chains {
@@ -204,7 +210,7 @@ pub(super) fn chains(
                 }),
             }
         }
-        chains.push(chain);
+        chains.push(with_tls(chain));
     }
     chains
 }

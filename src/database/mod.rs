@@ -117,7 +117,7 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
     Ok(match question {
         Question::Revisions { graph, json, format, offline } => {
             let listing = if *offline {
-                Listing::offline(reading.graph()?)
+                Listing::offline(reading.graph().await?)
             } else {
                 let (chain, seen) = reading.chain_and_ledger(true).await?;
                 Listing::online(chain.graph, &seen)
@@ -139,11 +139,11 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
             if *json { json_line(&ids) } else { pages::current(&listing) }.into()
         }
         Question::Heads { json, offline: _ } => {
-            let listing = Listing::offline(reading.graph()?);
+            let listing = Listing::offline(reading.graph().await?);
             if *json { json_line(&listing.heads()) } else { pages::heads(&listing) }.into()
         }
         Question::History { range, json, offline: _ } => {
-            let listing = Listing::offline(reading.graph()?);
+            let listing = Listing::offline(reading.graph().await?);
             let range = range.clone().unwrap_or_default();
             let wanted = range.of(listing.graph()).map_err(Error::Range)?;
             if *json {

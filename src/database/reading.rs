@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use tracing::{Span, warn};
 
 use crate::{
+    alembic::asking::Asker,
     config::{ChainConfig, Config, DatabaseUrl},
     db::{AppliedRow, Database, DbError, Event, HistoryLine, Observed, Recorded, Runner},
     error::Error,
-    files::{self, Chain},
+    files::{self, Chain, ChainError},
     graph::{Graph, target::Target},
     look::{Asked, Look},
     plan,
@@ -61,14 +62,19 @@ impl<'a> Reading<'a> {
     }
 
     /// The revisions of the image, for whatever engine.
-    pub(crate) fn graph(&self) -> Result<Graph, Error> {
-        files::load_graph(self.chain).map_err(Error::Chain)
+    pub(crate) async fn graph(&self) -> Result<Graph, Error> {
+        self.asker().load(|answer| files::load_graph(self.chain, answer)).await
+    }
+
+    /// What asks Python, where the files do not say enough.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker { config: self.config, chain: self.chain, signals: self.signals }
     }
 
     /// The scripts, all of whose heads are wanted, and what the database remembers.
     /// `offline` is whether the verb could do without the latter.
     pub(super) async fn chain_and_ledger(&self, offline: bool) -> Result<(Chain, Ledger), Error> {
-        let chain = self.chain(offline)?;
+        let chain = self.chain(offline).await?;
         let ledger = self.ledger(Some(&chain)).await?;
         Ok((chain, ledger))
     }
@@ -76,12 +82,13 @@ impl<'a> Reading<'a> {
     /// What the database remembers, which can be told without scripts too: the graph is empty
     /// where they are unsound or absent.
     pub(super) async fn ledger_and_perhaps_graph(&self) -> Result<(Graph, Ledger), Error> {
-        match self.chain(false) {
+        match self.chain(false).await {
             Ok(chain) => {
                 let ledger = self.ledger(Some(&chain)).await?;
                 Ok((chain.graph, ledger))
             }
-            Err(Error::Chain(error)) => {
+            // Where Alembic has written what is applied, only its environment tells.
+            Err(Error::Chain(error)) if !matches!(error, ChainError::Alembic(_)) => {
                 warn!(
                     stage = %Stage::Configure, event = "unsound", why = error.to_string(),
                     "cannot compare the database with the scripts"
@@ -108,9 +115,16 @@ impl<'a> Reading<'a> {
 
     /// The scripts, all of whose heads are wanted. `offline` is whether the verb could do without a
     /// database.
-    pub(crate) fn chain(&self, offline: bool) -> Result<Chain, Error> {
-        let url = self.url(offline)?;
-        files::load(self.chain, &Target::Heads, url.engine()).map_err(Error::Chain)
+    async fn chain(&self, offline: bool) -> Result<Chain, Error> {
+        let engine = self.url(offline)?.engine();
+        let load = |answer| files::load(self.chain, &Target::Heads, engine, answer);
+        self.asker().load(load).await
+    }
+
+    /// The same as far as it can be known without Python.
+    pub(crate) fn chain_in_text(&self, offline: bool) -> Result<Chain, Error> {
+        let engine = self.url(offline)?.engine();
+        files::load(self.chain, &Target::Heads, engine, None).map_err(Error::Chain)
     }
 
     /// Where the database is. `offline` is whether the verb could do without one.

@@ -40,7 +40,7 @@ use crate::{
     database::{pages::Paint, reading::Reading, write},
     db::{Database, Kept, Locked, Observed},
     error::Error,
-    files::Chain,
+    files::{Chain, ChainError},
     graph::{Way, target::Target},
     lock::{self, Turn},
     plan::{self, Next, Refusal},
@@ -98,7 +98,7 @@ fn to_its_end(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Result<(), Error> {
     let paint = Paint { on: io::stdout().is_terminal() };
     if asked.offline || asked.revision.from.is_some() {
-        let text = offline::answer(reading, asked, paint)?;
+        let text = offline::answer(reading, asked, paint).await?;
         return write(&text).map_err(Error::Output);
     }
     let chain = scripts(reading, true)?;
@@ -147,12 +147,13 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Res
     migrated
 }
 
-/// The scripts; an Alembic environment has none.
+/// The scripts; an Alembic environment has none, whatever Python may know of it.
 fn scripts(reading: &Reading<'_>, offline: bool) -> Result<Chain, Error> {
-    let chain = reading.chain(offline)?;
-    match chain.alembic {
-        Some(_) => Err(Error::Migrate(MigrateError::Alembic)),
-        None => Ok(chain),
+    let of_alembic = Error::Migrate(MigrateError::Alembic);
+    match reading.chain_in_text(offline) {
+        Ok(chain) if chain.alembic.is_some() => Err(of_alembic),
+        Err(Error::Chain(ChainError::Alembic(error))) if error.python_may_know() => Err(of_alembic),
+        loaded => loaded,
     }
 }
 

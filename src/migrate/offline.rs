@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What was asked without a database.
-pub(super) fn answer(
+pub(super) async fn answer(
     reading: &Reading<'_>,
     asked: &Migrate,
     paint: Paint,
@@ -35,12 +35,13 @@ pub(super) fn answer(
         if asked.sql {
             return Err(Error::Migrate(MigrateError::NoEngine));
         }
-        let graph = reading.graph()?;
+        let graph = reading.graph().await?;
         let recorded = begins(&graph, asked).map_err(Error::Migrate)?;
         let course = Course::offline(graph, recorded, to).map_err(Error::Migrate)?;
         return Ok(pages::route(&course, asked.json, paint));
     };
-    let chain = files::load(reading.chain, &Target::Heads, engine).map_err(Error::Chain)?;
+    let load = |answer| files::load(reading.chain, &Target::Heads, engine, answer);
+    let chain = reading.asker().load(load).await?;
     let recorded = begins(&chain.graph, asked).map_err(Error::Migrate)?;
     let course = Course::offline(chain.graph.clone(), recorded, to).map_err(Error::Migrate)?;
     let text = if chain.alembic.is_some() {

@@ -29,6 +29,7 @@
 //! - `alembic` starts of images whose revisions are Alembic's
 //! - `chains` several chains behind one command, as in Agenta; `merges` a chain that branches, as in
 //!   OpenRAG
+//! - `asking` when Python is asked for them, and when not; `traps` what public histories have
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between
@@ -72,6 +73,7 @@
 )]
 
 mod alembic;
+mod asking;
 mod back;
 mod bed;
 mod boot;
@@ -127,5 +129,6 @@ mod tidy;
 mod supply;
 mod supervise;
 mod tls;
+mod traps;
 mod wait;
 mod words;

@@ -41,8 +41,8 @@ pub enum ImportError {
     #[error(transparent)]
     Environment(AlembicError),
     /// Python was asked for the graph, and its answer is none.
-    #[error(transparent)]
-    Answer(AnswerError),
+    #[error("asking Python for the revisions failed")]
+    Answer(#[source] AnswerError),
     /// Python cannot be had.
     #[error("cannot run `{}`; name the Python that has Alembic with --python", program.display())]
     Start {

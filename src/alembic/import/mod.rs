@@ -42,6 +42,7 @@ use std::{
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
+pub(in crate::alembic) use self::driver::without_passwords;
 pub use self::error::{ImportError, Missing};
 use self::{
     driver::Driver,
@@ -223,12 +224,12 @@ async fn read(
         return Err(Error::Import(ImportError::Python {
             program: question.program,
             what: "load the revisions",
-            said: driver::without_passwords(last),
+            said: without_passwords(last),
         }));
     }
-    let graph = Question::answer(&output.stdout)
+    let answer = Question::answer(&output.stdout)
         .map_err(|error| Error::Import(ImportError::Answer(error)))?;
-    read_answered(path, options, graph).map_err(failed)
+    read_answered(path, options, answer).map_err(failed)
 }
 
 fn tags(asked: &Import, graph: &Graph) -> Result<BTreeMap<RevisionId, String>, ImportError> {

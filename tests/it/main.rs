@@ -27,9 +27,9 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `alembic` starts of images whose revisions are Alembic's
+//! - `asking` when Python is asked for them, and when not; `traps` what public histories have
 //! - `chains` several chains behind one command, as in Agenta; `merges` a chain that branches, as in
 //!   OpenRAG
-//! - `asking` when Python is asked for them, and when not; `traps` what public histories have
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between

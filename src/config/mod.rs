@@ -54,7 +54,7 @@ pub use note::Note;
 pub use url::DatabaseUrl;
 pub use variables::{VARIABLES, Variable, help, markdown_table};
 
-use file::ConfigFile;
+use file::{ConfigFile, Section};
 use reader::{Reader, no_file, or_default};
 
 /// What names the configuration file.
@@ -184,13 +184,17 @@ fn read_both(
     }
     let mut reader = Reader::new(vars, file, read_file);
     let raw: RawVariables = reader.fill();
-    let (used, database) = reader.database();
+    // Where every chain has its own, DATABASE_URL is somebody else's, and may be anything.
+    let is_used = file.chains.is_empty() || !file.chains.iter().all(Section::has_database);
+    let (used, database) = if is_used { reader.database() } else { (None, None) };
     let prefix = reader.prefix.clone();
     let prefix = prefix.as_deref();
     let mut for_commands = match (&used, &database) {
         (Some(found), Some(url)) => environment::for_children(vars, prefix, found, url),
         (_, None) | (None, _) => EnvironmentChange::default(),
     };
+    // What a URL leaves out is in the environment already, unless the file says it.
+    for_commands.set.extend(reader.libpq_in_file());
     chain::change(&mut for_commands, &file.commands, vars);
     let mut for_server = environment::for_server(vars, prefix);
     chain::change(&mut for_server, &file.server, vars);
@@ -219,8 +223,13 @@ fn read_both(
     if let Some(url) = &given.database {
         environment::add_tls(&mut for_commands, vars, url);
     }
+    let chains = chain::chains(&mut reader, file, given, vars, read_file);
+    // Hooks and reindexing are for the one database that there is.
+    if let [only] = &*chains {
+        for_commands = only.for_commands.clone();
+    }
     let config = Config {
-        chains: chain::chains(&mut reader, file, given, vars, read_file),
+        chains,
         auto_migration: reader.parsed(
             "AUTO_MIGRATION",
             raw.auto_migration.as_deref(),

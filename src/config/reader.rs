@@ -175,6 +175,13 @@ impl Reader {
         (Some(used), url)
     }
 
+    /// The `PG*` that the file has, for commands that are given a URL which leaves these out.
+    pub(super) fn libpq_in_file(&self) -> Vec<(OsString, OsString)> {
+        let in_file = |found: &&Found| found.name.starts_with("PG") && found.level == Level::File;
+        let found = self.found.iter().filter(in_file);
+        found.map(|found| (found.name.into(), found.value.clone().into())).collect()
+    }
+
     /// A URL, wherever it stands; what it leaves out is what `PG*` say.
     pub(super) fn url(&mut self, spelling: &str, text: &str) -> Option<DatabaseUrl> {
         let pg: PgVariables = self.fill();

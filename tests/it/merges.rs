@@ -78,18 +78,25 @@ fn two_heads_that_nobody_has_merged_are_told_before_python_is_begun() {
 #[test]
 fn the_url_is_put_together_from_parts_of_any_characters() {
     let database = Postgres::create();
-    let (password, other) = ("p@ss:w/rd?#%41 $'\"\\", "postgresql://chainlit@192.0.2.1/chainlit");
+    // As Prisma writes it: no URL of ours.
+    let other = "postgresql://chainlit@192.0.2.1/chainlit?schema=public";
+    let password = "p@ss:w/rd?#%41 $'\"\\";
     let quoted = password.replace('\'', "''");
     database.administer(&format!("alter role {} password '{quoted}'", database.role()));
     let start = openrag(&database)
         .secret(password)
         .env("POSTGRES_PASSWORD", password)
         .env("DATABASE_URL", other)
+        .env(
+            "AFTER_MIGRATE",
+            "sh -c 'echo hook for $(psql -XAtc \"select current_database()\" $DATABASE_URL)'",
+        )
         .server(&["sh", "-c", "echo \"$DATABASE_URL $POSTGRES_PASSWORD\""]);
     let outcome = start.run();
     let ours = format!("alter role {} password '{}'", database.role(), database.password());
     database.administer(&ours);
     outcome.assert_status(0).assert_stdout(&format!("{other} {password}"));
+    outcome.assert_said("hook for DB");
     assert_eq!(database.upgrades().len(), 9);
 }
 

@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "this file is where files are read")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -44,6 +44,8 @@ pub struct Chain {
     pub engine: Engine,
     /// The Alembic environment that brings the revisions, instead of scripts.
     pub alembic: Option<Delegated>,
+    /// The version table that the scripts keep in step with the ledger.
+    pub versions: Option<VersionTable>,
 }
 
 /// Revisions that Alembic applies.
@@ -90,6 +92,27 @@ pub enum ChainError {
     /// Revisions that form no sound graph.
     #[error("{}", joined(.0))]
     Graph(Vec<GraphFault>),
+    /// A script leaves its revision to Alembic, and nothing says where Alembic keeps its version.
+    #[error(
+        "{place}: revision `{revision}` is left to Alembic (`delegate: alembic`); set VERSION_TABLE to \
+         the table in which that keeps its version, mostly `{DEFAULT_VERSION_TABLE}`"
+    )]
+    NoVersionTable {
+        /// Where it says so.
+        place: Place,
+        /// Which.
+        revision: String,
+    },
+    /// The same, and it is not known how to run it.
+    #[error("{place}: revision `{revision}` is left to Alembic (`delegate: alembic`); {why}")]
+    NoAlembic {
+        /// Where it says so.
+        place: Place,
+        /// Which.
+        revision: String,
+        /// What to do.
+        why: String,
+    },
     /// An Alembic environment that cannot be read.
     #[error(transparent)]
     Alembic(AlembicError),
@@ -115,22 +138,28 @@ pub fn load(
     answer: Option<Answer>,
 ) -> Result<Chain, ChainError> {
     let directory = directory_of(config.dir.as_deref());
-    let (graph, scripts, alembic) = if is_alembic(&directory) {
+    let versions = config.version_table.as_ref();
+    let (graph, scripts, alembic, kept) = if is_alembic(&directory) {
         let environment = environment(&directory, answer)?;
-        let delegated = Delegated::of(&environment, config.version_table.as_ref());
-        (environment.graph, BTreeMap::new(), Some(delegated))
+        let delegated = Delegated::of(&environment, versions);
+        (environment.graph, BTreeMap::new(), Some(delegated), None)
     } else {
         let scripts = read_scripts(&directory, Some(engine))?;
+        if let (Some(script), None) = (scripts.iter().find(|one| one.delegates(engine)), versions) {
+            let (place, revision) = (script.revision.place.clone(), script.revision.id.to_string());
+            return Err(ChainError::NoVersionTable { place, revision });
+        }
         let revisions = scripts.iter().map(|script| script.revision.clone()).collect();
         let graph = Graph::new(revisions).map_err(ChainError::Graph)?;
         let by_id = scripts.into_iter().map(|script| (script.revision.id.clone(), script));
-        (graph, by_id.collect(), None)
+        (graph, by_id.collect(), None, versions.cloned())
     };
     let graph = tagged(graph, config)?;
     let ids = graph.resolve(target).map_err(|error| {
         ChainError::Target(if alembic.is_some() { error.of_alembic() } else { error })
     })?;
-    Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine, alembic })
+    let target_text = target.to_string();
+    Ok(Chain { graph, scripts, target: ids, target_text, engine, alembic, versions: kept })
 }
 
 impl Delegated {
@@ -255,7 +284,7 @@ fn read_scripts(directory: &Path, engine: Option<Engine>) -> Result<Vec<Script>,
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ChainError::File { path: path.clone(), source })?;
         match Script::parse(&path, &text) {
-            Ok(script) => match engine.filter(|&engine| !script.serves(engine, Direction::Up)) {
+            Ok(script) => match engine.filter(|&engine| !script.can_apply(engine)) {
                 Some(engine) => faults.push(script.missing_section(engine, Direction::Up)),
                 None => scripts.push(script),
             },
@@ -275,7 +304,11 @@ impl ChainError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Directory { .. } | Self::Empty { .. } | Self::Tags(_) => 10,
+            Self::Directory { .. }
+            | Self::Empty { .. }
+            | Self::Tags(_)
+            | Self::NoVersionTable { .. }
+            | Self::NoAlembic { .. } => 10,
             Self::File { .. } | Self::Scripts(_) | Self::Graph(_) => 20,
             Self::Alembic(error) => error.exit_code(),
             Self::Target(_) => 21,
@@ -284,10 +317,23 @@ impl ChainError {
 }
 
 impl Chain {
-    /// The table in which another tool keeps what is applied.
+    /// The table in which another tool keeps what is applied, or that is kept in step for it.
     #[must_use]
     pub fn version_table(&self) -> Option<&VersionTable> {
-        self.alembic.as_ref().map(|alembic| &alembic.versions)
+        self.alembic.as_ref().map(|alembic| &alembic.versions).or(self.versions.as_ref())
+    }
+
+    /// The version table, where it is ours to keep in step with the ledger.
+    #[must_use]
+    pub fn kept_versions(&self) -> Option<&VersionTable> {
+        self.versions.as_ref().filter(|_| self.alembic.is_none())
+    }
+
+    /// The revisions that are left to Alembic on this engine.
+    #[must_use]
+    pub fn delegated(&self) -> BTreeSet<String> {
+        let delegated = self.scripts.values().filter(|script| script.delegates(self.engine));
+        delegated.map(|script| script.revision.id.to_string()).collect()
     }
 
     /// The scripts that are to be applied with their statements, in order, or every fault in them.

@@ -47,12 +47,10 @@ impl<'a> Link<'a> {
             let mut link = Self { config: chain, url, chain: None, span, name };
             let loading = load(config, chain, url, signals).instrument(link.span.clone());
             link.chain = loading.await.map_err(|error| link.fault(error))?;
-            if let Some(other) = links.iter().find(|other| other.place() == link.place()) {
-                return Err(Error::SamePlace {
-                    first: other.config.name.clone(),
-                    second: link.config.name.clone(),
-                    table: link.table(),
-                });
+            let meeting = |other: &Self| Some((other.config.name.clone(), link.shared(other)?));
+            if let Some((first, table)) = links.iter().find_map(meeting) {
+                let second = link.config.name.clone();
+                return Err(Error::SamePlace { first, second, table });
             }
             links.push(link);
         }
@@ -83,15 +81,32 @@ impl<'a> Link<'a> {
         (database, self.table(), server)
     }
 
-    /// What no two chains can share: their records would be each other's. Two names of one server
-    /// are not known for that before the second lock is asked for.
-    fn place(&self) -> ((String, String, String), Vec<&str>) {
+    /// A table that both would write to, which no two chains can: their records would be each other's.
+    /// Scripts have their ledger there, whatever version table they keep in step with it. Two names of
+    /// one server are not known for that before the second lock is asked for.
+    fn shared(&self, other: &Self) -> Option<String> {
+        if (self.database(), self.schemas()) != (other.database(), other.schemas()) {
+            return None;
+        }
+        let writes = |link: &Self| {
+            let chain = link.chain.as_ref();
+            let ledger = chain.is_none_or(|chain| chain.alembic.is_none());
+            let versions = chain.and_then(Chain::version_table).map(ToString::to_string);
+            let ledger = ledger.then(|| "prelaunch_ledger".to_owned());
+            versions.into_iter().chain(ledger).collect::<Vec<_>>()
+        };
+        let others = writes(other);
+        writes(self).into_iter().find(|table| others.contains(table))
+    }
+
+    /// Where the URL has its session look for tables, if it says so.
+    fn schemas(&self) -> Vec<&str> {
         let options = match self.url.address() {
             Address::Postgres(url) => url.options.as_slice(),
             Address::Sqlite(_) => &[],
         };
         let schemas = options.iter().filter(|(name, _)| name == "search_path");
-        (self.order(), schemas.map(|(_, schemas)| schemas.as_str()).collect())
+        schemas.map(|(_, schemas)| schemas.as_str()).collect()
     }
 
     fn table(&self) -> String {

@@ -256,6 +256,15 @@ impl AlembicError {
     }
 }
 
+/// Where the `alembic` command of an environment has to be run, and with which settings, if it does not
+/// find them there by itself. No revision is read.
+pub fn place(path: &Path) -> Result<(PathBuf, Option<PathBuf>), AlembicError> {
+    let known = locate::known(path, &Options::default())?;
+    // Alembic looks for its own file where it is run.
+    let by_itself = known.directory.join("alembic.ini");
+    Ok((known.directory, known.ini.filter(|ini| *ini != by_itself)))
+}
+
 /// Reads the environment that a path names.
 pub fn read(path: &Path) -> Result<Environment, AlembicError> {
     read_with(path, &Options::default())

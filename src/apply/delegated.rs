@@ -4,7 +4,7 @@
 //! whoever called, from the version table; Alembic ends with success also where it did something else.
 //! Each revision that has come to be applied is then a line of the history, as if we had applied it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use tokio::time::Instant;
 use tracing::info;
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What it is called in the log and in errors.
-const WHAT: &str = "MIGRATE_COMMAND";
+pub(super) const WHAT: &str = "MIGRATE_COMMAND";
 
 /// Has Alembic apply what is pending, under the locks of all chains that the command may change.
 pub async fn delegate(
@@ -113,12 +113,7 @@ fn commands(
             vec![command.clone()]
         }
         None => {
-            let mut words = vec!["alembic".to_owned()];
-            if let Some(ini) = &alembic.ini {
-                words.extend(["-c".to_owned(), ini.display().to_string()]);
-            }
-            words.push("upgrade".to_owned());
-            let command = CommandLine::of(words);
+            let command = upgrade(alembic.ini.as_deref());
             targets.map(|target| command.with_name(&target)).collect()
         }
     }
@@ -135,8 +130,18 @@ fn failed(source: ChildError, alembic: &Delegated, url: Option<&DatabaseUrl>) ->
     }
 }
 
+/// `alembic upgrade`, with the settings that it would not find by itself.
+pub(super) fn upgrade(ini: Option<&Path>) -> CommandLine {
+    let mut words = vec!["alembic".to_owned()];
+    if let Some(ini) = ini {
+        words.extend(["-c".to_owned(), ini.display().to_string()]);
+    }
+    words.push("upgrade".to_owned());
+    CommandLine::of(words)
+}
+
 /// Runs it; where its program is not in PATH, from the virtual environment that has it.
-async fn run(
+pub(super) async fn run(
     command: &CommandLine,
     upbringing: Upbringing<'_>,
     locked: &mut [Locked],

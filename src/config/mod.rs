@@ -120,6 +120,7 @@ struct RawVariables {
     auto_migration: Option<String>,
     migrations_dir: Option<String>,
     version_table: Option<String>,
+    alembic_dir: Option<String>,
     migrate_command: Option<String>,
     migration_target: Option<String>,
     database_ahead: Option<String>,
@@ -207,6 +208,7 @@ fn read_both(
             let parse = |text: &str| VersionTable::parse(text).map(Some);
             reader.parsed("VERSION_TABLE", Some(text), parse, VersionTable::ACCEPTED)
         }),
+        alembic_dir: path(raw.alembic_dir.as_deref()),
         command: reader
             .command("MIGRATE_COMMAND", raw.migrate_command.as_deref())
             .map(MigrateCommand::Own),

@@ -120,7 +120,8 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
                 Listing::offline(reading.graph().await?)
             } else {
                 let (chain, seen) = reading.chain_and_ledger(true).await?;
-                Listing::online(chain.graph, &seen)
+                let delegated = chain.delegated();
+                Listing::online(chain.graph, &seen).delegating(delegated)
             };
             let format = if *json { Some(Format::Json) } else { *format };
             match format {
@@ -156,7 +157,7 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
         Question::Check { json } => {
             let (chain, seen) = reading.chain_and_ledger(false).await?;
             let state = plan::state(&chain, &seen.observed);
-            let nothing_else = Due { hook: false, reindex: false };
+            let nothing_else = Due { hook: false, reindex: false, external: false };
             let refusal = match plan::decide(
                 AutoMigration::Check,
                 DatabaseAhead::Refuse,

@@ -1,6 +1,6 @@
 //! Asks the scripts and the database, with the same steps and errors as a run.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use tracing::{Span, warn};
 
@@ -137,9 +137,12 @@ impl<'a> Reading<'a> {
         let mut database = self.open(chain.and_then(Chain::version_table)).await?;
         let ledger = Box::pin(async {
             let observed = database.look().await?;
-            let applied = match chain.filter(|chain| chain.alembic.is_some()) {
+            let applied = match chain {
+                Some(chain) if chain.alembic.is_some() => {
+                    delegated(chain, &observed, &database.history().await?)
+                }
+                Some(chain) => in_step(chain, &observed, database.applied().await?),
                 None => database.applied().await?,
-                Some(chain) => delegated(chain, &observed, &database.history().await?),
             };
             Ok((observed, applied))
         });
@@ -176,24 +179,40 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// What is applied, in a database whose version table may say more than the ledger, or less.
+fn in_step(chain: &Chain, observed: &Observed, mut rows: Vec<AppliedRow>) -> Vec<AppliedRow> {
+    let Cow::Owned(applied) = plan::applied(chain, observed) else { return rows };
+    rows.retain(|row| applied.ledger.iter().any(|one| one.revision == row.revision));
+    let new =
+        applied.ledger.iter().filter(|one| rows.iter().all(|row| row.revision != one.revision));
+    let new: Vec<AppliedRow> = new.map(|one| known_from(chain, &one.revision, None)).collect();
+    rows.extend(new);
+    rows
+}
+
+/// A revision with what a line of the history says of it.
+fn known_from(chain: &Chain, id: &str, line: Option<&HistoryLine>) -> AppliedRow {
+    let revision = chain.graph.get_str(id);
+    AppliedRow {
+        revision: id.to_owned(),
+        parents: revision
+            .map(|revision| revision.parents.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        tag: revision.and_then(|revision| revision.tag.clone()),
+        title: revision.map(|revision| revision.title.clone()).unwrap_or_default(),
+        at: line.map(|line| line.at.clone()).unwrap_or_default(),
+        by: line.map(|line| line.by.clone()).unwrap_or_default(),
+    }
+}
+
 /// What a version table says is applied, with when and by whom as far as the history knows.
 fn delegated(chain: &Chain, observed: &Observed, history: &[HistoryLine]) -> Vec<AppliedRow> {
     let row = |row: &Recorded| {
-        let revision = chain.graph.get_str(&row.revision);
         let line = history
             .iter()
             .rev()
             .find(|line| line.event == Event::Upgrade.name() && line.subject == row.revision);
-        AppliedRow {
-            revision: row.revision.clone(),
-            parents: revision
-                .map(|revision| revision.parents.iter().map(ToString::to_string).collect())
-                .unwrap_or_default(),
-            tag: revision.and_then(|revision| revision.tag.clone()),
-            title: revision.map(|revision| revision.title.clone()).unwrap_or_default(),
-            at: line.map(|line| line.at.clone()).unwrap_or_default(),
-            by: line.map(|line| line.by.clone()).unwrap_or_default(),
-        }
+        known_from(chain, &row.revision, line)
     };
     plan::applied(chain, observed).ledger.iter().map(row).collect()
 }

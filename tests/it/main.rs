@@ -30,6 +30,7 @@
 //! - `asking` when Python is asked for them, and when not; `traps` what public histories have
 //! - `chains` several chains behind one command, as in Agenta; `merges` a chain that branches, as in
 //!   OpenRAG
+//! - `in_turn` scripts and Alembic on one database in turn; `mixed` scripts that leave revisions to it
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between
@@ -93,11 +94,13 @@ mod ddl_locks;
 mod fence;
 mod gate;
 mod import;
+mod in_turn;
 mod limits;
 mod misbehaving;
 mod log;
 mod install;
 mod migrate;
+mod mixed;
 #[cfg(feature = "otel")]
 mod otel;
 mod piped;

@@ -305,7 +305,7 @@ fn what_cannot_be_meant_names_file_and_line() {
         ("[chain]\nname = 'x'", "/p.toml:1: `chain`: write a list of tables, `[[…]]`"),
         (
             "[[chain]]\nurl = 'x'",
-            "/p.toml:2: `url` is not read here; accepted: `name`, `database_url`, `database_url_file`, `dir`, `target`, `version_table`, `command`, `tags`",
+            "/p.toml:2: `url` is not read here; accepted: `name`, `database_url`, `database_url_file`, `dir`, `target`, `version_table`, `alembic_dir`, `command`, `tags`",
         ),
         ("[server]\nset = 1", "/p.toml:2: `this`: write a table of texts"),
         ("[server]\nunset = []", "/p.toml:2: `unset` is not read here; accepted: `set`, `remove`"),

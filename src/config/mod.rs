@@ -54,7 +54,7 @@ pub use note::Note;
 pub use url::DatabaseUrl;
 pub use variables::{VARIABLES, Variable, help, markdown_table};
 
-use file::{ConfigFile, Section};
+use file::ConfigFile;
 use reader::{Reader, no_file, or_default};
 
 /// What names the configuration file.
@@ -185,9 +185,7 @@ fn read_both(
     }
     let mut reader = Reader::new(vars, file, read_file);
     let raw: RawVariables = reader.fill();
-    // Where every chain has its own, DATABASE_URL is somebody else's, and may be anything.
-    let is_used = file.chains.is_empty() || !file.chains.iter().all(Section::has_database);
-    let (used, database) = if is_used { reader.database() } else { (None, None) };
+    let (used, database) = reader.database(file);
     let prefix = reader.prefix.clone();
     let prefix = prefix.as_deref();
     let mut for_commands = match (&used, &database) {
@@ -226,10 +224,7 @@ fn read_both(
         environment::add_tls(&mut for_commands, vars, url);
     }
     let chains = chain::chains(&mut reader, file, given, vars, read_file);
-    // Hooks and reindexing are for the one database that there is.
-    if let [only] = &*chains {
-        for_commands = only.for_commands.clone();
-    }
+    let for_commands = chain::for_commands(&chains, for_commands);
     let config = Config {
         chains,
         auto_migration: reader.parsed(

@@ -13,7 +13,7 @@ use super::{
     LogSettings, Note, RawVariables, Reindex, VARIABLES, Variable,
     choices::entries,
     error::shown,
-    file::ConfigFile,
+    file::{ConfigFile, Section},
     url::PgVariables,
     variables::{Found, Level, look_up},
 };
@@ -168,7 +168,11 @@ impl Reader {
     }
 
     /// The URL that is used, and where it was found. The one that is not used may be anything.
-    pub(super) fn database(&mut self) -> (Option<Found>, Option<DatabaseUrl>) {
+    pub(super) fn database(&mut self, file: &ConfigFile) -> (Option<Found>, Option<DatabaseUrl>) {
+        // Where every chain has its own, DATABASE_URL is somebody else's, and may be anything.
+        if !file.chains.is_empty() && file.chains.iter().all(Section::has_database) {
+            return (None, None);
+        }
         let used = self.found("MIGRATION_DATABASE_URL").or_else(|| self.found("DATABASE_URL"));
         let Some(used) = used.cloned() else { return (None, None) };
         let url = self.url(&used.spelling, &used.value);

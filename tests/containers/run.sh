@@ -117,7 +117,7 @@ trap 'exit 129' HUP
 case ${1:-} in
     --lint)
         tools
-        python -v test_manifests
+        python -v test_manifests test_examples
         ;;
     --build)
         [ "$(id -u)" = 0 ] || { say "needs root"; exit 1; }

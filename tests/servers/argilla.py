@@ -1,0 +1,346 @@
+"""Starts a real argilla-server behind prelaunch with `examples/argilla`, and beside it what its own
+start script does. Called by `argilla.sh`, beside a PostgreSQL server of the tests."""
+
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import argilla_bed as bed
+from argilla_bed import USER, Postgres, Sqlite, environment, eventually, prelaunch, serving, theirs
+
+HEAD = "580a6553186f"
+REVISIONS = 24
+REPLICAS = 3
+failures = []
+
+
+def check(claim, found, expected, *details):
+    if found == expected:
+        print(f"  holds: {claim}", flush=True)
+    else:
+        failures.append(claim)
+        print(f"  FAILED: {claim}", f"found    {found!r}", f"expected {expected!r}", *details,
+              sep="\n    ", flush=True)  # fmt: skip
+
+
+def tell(peer, what):
+    print(f"  {peer}: {what}", flush=True)
+
+
+def login(start):
+    """The code that a login by password gets, and who the key belongs to."""
+    form = f"username={USER['USERNAME']}&password={USER['PASSWORD']}".encode()
+    token = start.api("token", form, {"Content-Type": "application/x-www-form-urlencoded"})
+    me = start.api("me")[1]
+    return token[0], me and me["username"], me and me["role"]
+
+
+def users(database):
+    return database.query("select username from users order by 1").split()
+
+
+def ran(start):
+    """The commands that prelaunch has run, in their order."""
+    lines = [line for line in start.said().splitlines() if ": runs a command" in line]
+    return [line.split("what=")[1].strip('"').replace("AFTER_MIGRATE", "first user") for line in lines]
+
+
+def secrets_in(text, database):
+    known = {"the user's password": USER["PASSWORD"], "the user's key": USER["API_KEY"],
+             "the database's password": database.password, "the superuser's password": bed.MASTER}  # fmt: skip
+    return [name for name, secret in known.items() if secret and secret in text]
+
+
+def an_empty_database_becomes_a_server(database, search):
+    env = environment(database, search, **USER)
+    with bed.Watched(USER["PASSWORD"]) as seen:
+        start = serving(env) if search else prelaunch(env, "true")
+        if search:
+            check("from an empty database to the server that answers", start.serves(), True, start.said())
+        else:
+            check("from an empty database to the server", start.ended(), 0, start.said())
+    took = time.monotonic() - start.begun
+    print(f"  ({took:.1f} s)")
+    check("it runs Alembic, then the first user", ran(start), ["MIGRATE_COMMAND", "first user"])
+    check("the database is at the head", database.query("select version_num from alembic_version"), HEAD)
+    check("there is one user", users(database), ["ada"])
+    check("the password is in no process list", seen, set())
+    check("no secret is in the log", secrets_in(start.said(), database), [])
+    if search:
+        check("the user can log in, and the key is the user's", login(start), (201, "ada", "owner"))
+        command = pathlib.Path(f"/proc/{start.process.pid}/cmdline").read_bytes().split(b"\0")
+        check("the server has prelaunch's process id", command[1:3], [b"-m", b"uvicorn"])
+        inherited = pathlib.Path(f"/proc/{start.process.pid}/environ").read_bytes()
+        check("the server has neither password nor key of the user",
+              [USER[name].encode() in inherited for name in ("PASSWORD", "API_KEY")], [False, False])  # fmt: skip
+        asked = time.monotonic()
+        code = start.stop()
+        tell("SIGTERM", f"ends the server after {time.monotonic() - asked:.1f} s with {code}")
+        check("SIGTERM ends the server as it ends uvicorn itself", code in (0, -15), True)
+
+
+def a_second_start_changes_nothing(database, search):
+    before = database.dump()
+    path, left = bed.marks()
+    env = environment(database, search, path=path, **USER)
+    start = prelaunch(env, "/bin/true")
+    check("a start at head needs no Python", (start.ended(), left.read_text()), (0, ""), start.said())
+    trace = bed.WORK / "trace"
+    traced = bed.Start(
+        ["strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace),
+         bed.PRELAUNCH, "run", "--", "/bin/true"], environment(database, search, **USER),
+    )  # fmt: skip
+    check("under strace it starts as well", traced.ended(), 0, traced.said())
+    executed = [line.split('"')[1] for line in trace.read_text().splitlines() if "exec" in line]
+    check("it executes the server and nothing else", executed, [bed.PRELAUNCH, "/bin/true"])
+    if search:
+        start = serving(environment(database, search, **USER))
+        check("the server answers again", start.serves(), True, start.said())
+        check("nothing was run before it", ran(start), [])
+        check("the same user can log in", login(start), (201, "ada", "owner"))
+        start.stop()
+    check("nothing in the database has changed", database.dump(), before)
+
+
+def every_spelling_of_the_url_is_the_same_database(database, search):
+    path, left = bed.marks()
+    spelt = [{"ARGILLA_DATABASE_URL": form} for form in database.forms]
+    if isinstance(database, Sqlite) and not os.environ.get("PLAIN"):
+        # Argilla's own default: a file in its home.
+        spelt += [{"ARGILLA_DATABASE_URL": ""}]
+    for one in spelt:
+        form = one["ARGILLA_DATABASE_URL"].replace(database.password or "-", "…") or "(none)"
+        start = prelaunch({**environment(database, search, path=path), **one}, "/bin/true")
+        check(f"at head by {form}", (start.ended(), "pending=0" in start.said()), (0, True), start.said())
+    check("without Python", left.read_text(), "")
+    # Alembic and the first user have to find the database by it, too.
+    for number in range(len(spelt)):
+        empty = type(database)()
+        one = spelt[number] if spelt[number] == {"ARGILLA_DATABASE_URL": ""} else {
+            "ARGILLA_DATABASE_URL": empty.forms[number]
+        }  # fmt: skip
+        start = prelaunch({**environment(empty, search, **USER), **one}, "/bin/true")
+        check("from empty by the same", (start.ended(), users(empty)), (0, ["ada"]), start.said())
+
+
+def replicas_do_not_disturb_each_other(kind, search):
+    database = kind()
+    env = environment(database, search, **USER)
+    starts = [serving(env) if search else prelaunch(env, "true") for _ in range(REPLICAS)]
+    if search:
+        check(f"{REPLICAS} replicas at once all answer", [one.serves() for one in starts], [True] * REPLICAS,
+              *(one.said() for one in starts))  # fmt: skip
+        check("each lets the user in", {login(one) for one in starts}, {(201, "ada", "owner")})
+    else:
+        check(f"{REPLICAS} replicas at once all start", [one.ended() for one in starts], [0] * REPLICAS,
+              *(one.said() for one in starts))  # fmt: skip
+    did = sorted(ran(one) for one in starts)
+    check("one migrates and makes the user", did, [[]] * (REPLICAS - 1) + [["MIGRATE_COMMAND", "first user"]])
+    check("there is one user", users(database), ["ada"])
+    upgrades = "select count(*) from prelaunch_history where event = 'upgrade'"
+    check("each revision was applied once", database.query(upgrades), str(REVISIONS))
+    for one in starts:
+        one.stop()
+
+
+def what_their_replicas_do(kind, search):
+    database = kind()
+    env = environment(database, search, **USER)
+    starts = [theirs(env) for _ in range(REPLICAS)]
+    serve = [one.serves() for one in starts]
+    crashed = [one for one, serves in zip(starts, serve) if not serves]
+    tell("theirs", f"of {REPLICAS} at once {len(crashed)} crashed: {sorted(map(last_words, crashed))}")
+    if True in serve:
+        stopped = starts[serve.index(True)]
+        stopped.process.terminate()
+        try:
+            stopped.process.wait(5)
+            tell("theirs", f"SIGTERM: ended with {stopped.process.returncode}")
+        except subprocess.TimeoutExpired:
+            tell("theirs", f"SIGTERM: after 5 s the server still answers: {stopped.api('version')[0] == 200}")
+    for one in starts:
+        one.kill()
+    again = theirs(env, server=False)
+    code = again.ended()
+    users_then = users(database) if "users" in " ".join(database.dump()) else []
+    tell("theirs", f"started again by itself: exit {code}, users {users_then}"
+         + (f": {last_words(again)}" if code else ""))  # fmt: skip
+    return len(crashed)
+
+
+def last_words(start):
+    """The name of what was raised last, or what Alembic says where it has caught it."""
+    lines = [line.strip(" │(") for line in start.said().splitlines()]
+    failed = [line for line in lines if line.startswith("FAILED: ")]
+    names = [line.split(":")[0] for line in lines]
+    raised = [one for one in names if one.endswith(("Error", "Exception")) and " " not in one]
+    return (failed + raised + [f"exit {start.process.returncode}"])[0 if failed else -2 if raised else -1]
+
+
+def an_unknown_revision_is_refused(database, search):
+    path, left = bed.marks()
+    unknown = "ffffeeeedddd"
+    database.query(f"update alembic_version set version_num = '{unknown}'")
+    env = environment(database, search, path=path, **USER)
+    start = prelaunch(env, "/bin/true")
+    check("a database that is ahead is refused", start.ended(), 16, start.said())
+    check("before Python", left.read_text(), "")
+    print(f"    {start.said().splitlines()[-1]}")
+    start = prelaunch({**env, "DATABASE_AHEAD": "allow"}, "/bin/true")
+    check("DATABASE_AHEAD=allow starts it", (start.ended(), left.read_text()), (0, ""), start.said())
+    started = time.monotonic()
+    peer = theirs(environment(database, search), server=False)
+    code = peer.ended()
+    took = time.monotonic() - started
+    lines = len(peer.said().splitlines())
+    tell("theirs", f"exit {code} after {took:.1f} s, {lines} lines, {last_words(peer)}")
+    database.query(f"update alembic_version set version_num = '{HEAD}'")
+
+
+def an_older_target_is_no_way_back(database, search):
+    """Their command reverts without a word where it is given an older revision."""
+    path, left = bed.marks()
+    before = database.dump()
+    env = environment(database, search, path=path, MIGRATION_TARGET="1.8")
+    start = prelaunch(env, "/bin/true")
+    check("an older target is refused, before Python", (start.ended(), left.read_text()), (16, ""), start.said())
+    check("and nothing is reverted", database.dump(), before)
+    listed = subprocess.run([bed.PRELAUNCH, "database", "revisions", "--json"], capture_output=True, text=True,
+                            env=env, cwd=bed.WORK, check=False)  # fmt: skip
+    tags = listed.stdout.count('"tag":') - listed.stdout.count('"tag":null') - listed.stdout.count('"tag": null')
+    check("its ten releases are known", (listed.returncode, tags), (0, 10), listed.stderr)
+
+
+def a_bad_password_is_not_told(kind, search):
+    database = kind()
+    user = {**USER, "PASSWORD": "pa-55wd"}
+    start = prelaunch(environment(database, search, **user), "/bin/true")
+    check("a first user that cannot be made is 19", start.ended(), 19, start.said())
+    check("the reason is told, the password is not",
+          ("PASSWORD: String should have at least 8 characters" in start.said(), user["PASSWORD"] in start.said()),
+          (True, False), start.said())  # fmt: skip
+    peer = theirs(environment(database, search, **user), server=False)
+    code = peer.ended()
+    tell("theirs", f"exit {code}, the password is in its log: {user['PASSWORD'] in peer.said()}")
+    with bed.Watched(USER["PASSWORD"]) as seen:
+        peer = theirs(environment(database, search, **USER), server=False)
+        peer.ended()
+    tell("theirs", f"with a good one: the password is in the process list: {bool(seen)}, "
+         f"the key in its log: {USER['API_KEY'] in peer.said()}")  # fmt: skip
+    check("the process list is looked at", bool(seen), True)
+
+
+def reindexing_is_theirs_under_our_lock(database, search):
+    records = 250
+    env = environment(database, search, **USER)
+    start = serving(env)
+    check("a server for the datasets", start.serves(), True, start.said())
+    made(start, records)
+    start.stop()
+    name = eventually(search.indices, lambda: next((n for n, c in search.indices().items() if c == records), None))
+    bed.request(f"{search.url}/{name}", method="DELETE")
+    check("its index is gone", name in search.indices(), False)
+    asking = {**env, "REINDEX_DATASETS": "true"}
+    starts = [serving(asking) for _ in range(REPLICAS)]
+    check("three that shall reindex all answer", [one.serves() for one in starts], [True] * REPLICAS,
+          *(one.said() for one in starts))  # fmt: skip
+    check("one did it", sorted(ran(one) for one in starts), [[]] * (REPLICAS - 1) + [["REINDEX_COMMAND"]])
+    (one,) = [one for one in starts if ran(one)]
+    order = [line.split(": ")[1] for line in one.said().splitlines() if "REINDEX" in line or "has the lock" in line]
+    check("under the lock", order[0].startswith("has the lock"), True, one.said())
+    check("the index is whole again", search.indices().get(name), records)
+    for one in starts:
+        one.stop()
+    start = prelaunch({**env, "REINDEX_DATASET": "1"}, "/bin/true")
+    check("REINDEX_DATASET, as Argilla's README has it, does it too",
+          (start.ended(), ran(start)), (0, ["REINDEX_COMMAND"]), start.said())  # fmt: skip
+
+
+def made(start, records):
+    """A dataset with records, by the server's API."""
+    workspace = start.api("workspaces", {"name": "w"})[1]["id"]
+    dataset = start.api("datasets", {"name": "d", "workspace_id": workspace})[1]["id"]
+    start.api(f"datasets/{dataset}/fields",
+              {"name": "text", "title": "text", "required": True, "settings": {"type": "text"}})  # fmt: skip
+    start.api(f"datasets/{dataset}/questions",
+              {"name": "q", "title": "q", "required": True, "settings": {"type": "text"}})  # fmt: skip
+    published = bed.request(f"http://127.0.0.1:{start.port}/api/v1/datasets/{dataset}/publish", {},
+                            {"X-Argilla-Api-Key": USER["API_KEY"]}, "PUT")  # fmt: skip
+    items = [{"fields": {"text": f"record {number}"}} for number in range(records)]
+    added = start.api(f"datasets/{dataset}/records/bulk", {"items": items})
+    check("a dataset with records", (published[0], added[0]), (200, 201), str(published), str(added)[:500])
+
+
+def figures(kind, rounds):
+    """At head, from the start of the process to that of the server (`true`), in turn with theirs."""
+    database = kind()
+    env = environment(database, **USER)
+    code = prelaunch(env, "/bin/true").ended()
+    if code:
+        raise SystemExit(f"argilla: the database for the figures: {code}")
+    ours = [bed.PRELAUNCH, "run", "--", "/bin/true"]
+    peer = [f"{bed.VENV}/bin/python", "-m", "argilla_server", "database", "migrate"]
+    timed(ours, env), timed(peer, env)
+    taken = [(timed(ours, env), timed(peer, env)) for _ in range(rounds)]
+    print(f"{database.name}, nothing pending, {rounds} pairs in turn, medians (5 to 95 of 100)")
+    for name, column in (("prelaunch run -- true", 0), ("python -m argilla_server database migrate", 1)):
+        seconds = sorted(pair[column][0] for pair in taken)
+        low, *_, high = statistics.quantiles(seconds, n=20) if rounds > 1 else (seconds * 2)
+        print(f"  {name:43} {statistics.median(seconds) * 1e3:8.1f} ms ({low * 1e3:.1f} to {high * 1e3:.1f}), "
+              f"CPU {statistics.median(pair[column][1] for pair in taken) * 1e3:7.1f} ms, "
+              f"{statistics.median(pair[column][2] for pair in taken) / 1024:6.1f} MiB at most")  # fmt: skip
+    print(f"  ratio, pair by pair {statistics.median(b[0] / a[0] for a, b in taken):28.0f}", flush=True)
+
+
+def timed(words, env):
+    """Seconds, CPU seconds and the most memory in KiB of a whole process and its children."""
+    begun = time.monotonic()
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
+    pid = os.posix_spawn(words[0], words, env, file_actions=quiet)
+    _, status, used = os.wait4(pid, 0)
+    took = time.monotonic() - begun
+    if status:
+        raise SystemExit(f"argilla: {words} ended with {status}")
+    return took, used.ru_utime + used.ru_stime, used.ru_maxrss
+
+
+def campaign(kind, search, peers):
+    print(f"{kind.name}:", flush=True)
+    database = kind()
+    an_empty_database_becomes_a_server(database, search)
+    a_second_start_changes_nothing(database, search)
+    every_spelling_of_the_url_is_the_same_database(database, search)
+    an_unknown_revision_is_refused(database, search)
+    an_older_target_is_no_way_back(database, search)
+    replicas_do_not_disturb_each_other(kind, search)
+    if search:
+        reindexing_is_theirs_under_our_lock(database, search)
+    if peers:
+        a_bad_password_is_not_told(kind, search)
+        crashed = [what_their_replicas_do(kind, search) for _ in range(peers)]
+        tell("theirs", f"{sum(crashed)} of {REPLICAS * peers} crashed, in {peers} goes of {REPLICAS} at once")
+
+
+def main(what="all", count="1"):
+    try:
+        if what == "--figures":
+            for kind in (Postgres, Sqlite):
+                figures(kind, int(count))
+            return
+        search = None if what == "--ci" else bed.Search()
+        for kind in (Postgres, Sqlite):
+            campaign(kind, search, 0 if what == "--ci" else int(count))
+    finally:
+        if failures and os.environ.get("KEEP"):
+            shutil.copytree(bed.WORK, os.environ["KEEP"], symlinks=True, dirs_exist_ok=True)
+        bed.clean_up()
+    if failures:
+        sys.exit(f"argilla: {len(failures)} claims do not hold: {failures}")
+    print("argilla: every claim holds")
+
+
+main(*sys.argv[1:])

@@ -5,7 +5,8 @@
 #   tests/servers/argilla.sh                 PostgreSQL and SQLite, Elasticsearch, Redis
 #   tests/servers/argilla.sh all 5           with five goes of what three of their scripts do at once
 #   tests/servers/argilla.sh --ci            without a search server and Redis: `true` is the server
-#   tests/servers/argilla.sh --figures 20    a start at head beside `argilla_server database migrate`
+#   tests/servers/argilla.sh --figures 20    a start at head beside `argilla_server database migrate`, and
+#                                            until the server answers
 #
 # argilla-server 2.8.0 comes from a package index, Elasticsearch from Maven Central, Redis and strace
 # from Debian; what is installed stays in target/. It speaks to nobody but this machine.
@@ -19,7 +20,10 @@ source tests/alembic/installed.sh
 install_missing() {
     local missing=() root=() deny=/usr/sbin/policy-rc.d denied=
     command -v strace >/dev/null || missing+=(strace)
-    [ "${1:-}" = --ci ] || [ "${1:-}" = --figures ] || command -v redis-server >/dev/null || missing+=(redis-server)
+    if [ "${1:-}" != --ci ]; then
+        command -v redis-server >/dev/null || missing+=(redis-server)
+        command -v socat >/dev/null || missing+=(socat)
+    fi
     [ ${#missing[@]} -gt 0 ] || return 0
     echo "argilla.sh: installs ${missing[*]}" >&2
     [ "$(id -u)" = 0 ] || root=(sudo -n)
@@ -40,9 +44,6 @@ install_argilla
 CAMPAIGN_VENV=$target/import/argilla-server-2.8.0
 CAMPAIGN_PRELAUNCH=${PRELAUNCH_BINARY:-$(./build-static.sh)}
 CAMPAIGN_SEARCH=
-case ${1:-} in
-    --ci | --figures) ;;
-    *) CAMPAIGN_SEARCH=$(tests/servers/elasticsearch.sh) ;;
-esac
+[ "${1:-}" = --ci ] || CAMPAIGN_SEARCH=$(tests/servers/elasticsearch.sh)
 export CAMPAIGN_VENV CAMPAIGN_PRELAUNCH CAMPAIGN_SEARCH
 PYTHONDONTWRITEBYTECODE=1 ./test.sh --exec python3 "$here/argilla.py" "$@"

@@ -79,6 +79,20 @@ class Postgres:
         return self.query("select count(*) from pg_tables where schemaname = 'public'")
 
 
+class Late:
+    """A way to a database that nobody answers at before `begin`."""
+
+    def __init__(self, database):
+        address = SERVER.split("@")[1].split("/")[0]
+        self.host, self.behind = address.split(":")
+        self.port = port()
+        self.url = database.url.replace(address, f"127.0.0.1:{self.port}")
+
+    def begin(self):
+        words = ("socat", f"TCP-LISTEN:{self.port},bind=127.0.0.1,reuseaddr,fork", f"TCP:{self.host}:{self.behind}")
+        started.append(subprocess.Popen(words, start_new_session=True))
+
+
 class Sqlite:
     name = "SQLite"
     password = None
@@ -174,7 +188,6 @@ def environment(database, search=None, path=f"{VENV}/bin", **more):
         "PRELAUNCH_CONFIG": str(EXAMPLE / "prelaunch.toml"), "ARGILLA_PACKAGE": str(package()),
         "ARGILLA_FIRST_USER": str(EXAMPLE / "first_user.py"),
         **(search.environment() if search else {}), **more,
-        **({"PRELAUNCH_CONFIG": "", "MIGRATIONS_DIR": str(package()), "AUTO_MIGRATION": "true", "ENV_PREFIX": "ARGILLA_", "REINDEX_COMMAND": "python -m argilla_server search-engine reindex", **({"AFTER_MIGRATE": f"python {EXAMPLE}/first_user.py"} if "USERNAME" in more else {})} if os.environ.get("PLAIN") else {}),
     }  # fmt: skip
 
 

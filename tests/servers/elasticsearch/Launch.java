@@ -1,4 +1,5 @@
-// Starts one Elasticsearch node on the loopback: `Launch HOME HTTP-PORT TRANSPORT-PORT`.
+// Starts one Elasticsearch node: `Launch HOME HTTP-PORT TRANSPORT-PORT [ADDRESS]`, where
+// the address is that of the loopback if none is given.
 //
 // Elasticsearch's own launcher asks for native code and a security manager that are not published;
 // the node itself needs neither. It prints a line once it answers, and ends by SIGTERM.
@@ -20,7 +21,7 @@ public final class Launch {
             .put("cluster.name", "prelaunch-tests")
             .put("node.name", "node")
             .put("discovery.type", "single-node")
-            .put("network.host", "127.0.0.1")
+            .put("network.host", arguments.length > 3 ? arguments[3] : "127.0.0.1")
             .put("http.port", arguments[1])
             .put("transport.port", arguments[2])
             // A test machine's disk may be as full as it likes.

@@ -95,11 +95,11 @@ pub struct Upbringing<'a> {
     pub directory: Option<&'a Path>,
 }
 
-/// Runs a command to its end, under the lock.
+/// Runs a command to its end, under the locks.
 pub async fn run(
     command: &CommandLine,
     upbringing: Upbringing<'_>,
-    locked: &mut Locked,
+    locked: &mut [Locked],
     signals: &Signals,
 ) -> Result<(), ChildError> {
     let name = command.program().to_owned();
@@ -109,15 +109,14 @@ pub async fn run(
     }
     let mut child = start(command, upbringing)
         .map_err(|source| ChildError::Start { command: name.clone(), source })?;
-    let ended = locked
-        .unless_lost(async {
-            tokio::select! {
-                biased;
-                ended = child.wait() => Ok(ended),
-                signal = signals.raised() => Err(signal),
-            }
-        })
-        .await;
+    let ending = Box::pin(async {
+        tokio::select! {
+            biased;
+            ended = child.wait() => Ok(ended),
+            signal = signals.raised() => Err(signal),
+        }
+    });
+    let ended = Locked::unless_any_lost(locked, ending).await;
     match ended {
         Ok(Ok(status)) => judge(name, status),
         Ok(Err(signal)) => {

@@ -5,12 +5,11 @@ use std::{ffi::OsString, fmt::Write as _, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{
-    alembic::import::Tagged,
     config,
     database::range::Range,
     engine::Engine,
     error::EXIT_CODES,
-    graph::{revision::RevisionId, target::Target},
+    graph::{revision::RevisionId, tags::Tagged, target::Target},
     migrate::goal::Goal,
     revision::text::Title,
 };
@@ -43,6 +42,9 @@ pub enum Command {
     /// `MIGRATION_TARGET`, `DATABASE_AHEAD`, `AFTER_MIGRATE` and the like) does not count here.
     #[command(arg_required_else_help = true, after_long_help = tables())]
     Database {
+        /// The chain that is meant, where the configuration file has several.
+        #[arg(long, global = true, value_name = "NAME")]
+        chain: Option<String>,
         /// The question, or what to do.
         #[command(subcommand)]
         verb: Verb,
@@ -52,6 +54,9 @@ pub enum Command {
     /// No database is asked, and none needs to be named. Answers are on stdout, the log on stderr.
     #[command(arg_required_else_help = true, after_long_help = tables())]
     Revision {
+        /// The chain that is meant, where the configuration file has several.
+        #[arg(long, global = true, value_name = "NAME")]
+        chain: Option<String>,
         /// What to do.
         #[command(subcommand)]
         verb: RevisionVerb,
@@ -349,7 +354,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
              inherits.\nWithout a server, write `prelaunch run`.\n",
         ));
     }
-    if let Command::Database { verb: Verb::Change(Change::Migrate(asked)) } = &cli.command
+    if let Command::Database { verb: Verb::Change(Change::Migrate(asked)), .. } = &cli.command
         && !(asked.plan || asked.sql)
         && (asked.offline || asked.revision.from.is_some())
     {

@@ -9,15 +9,16 @@ use std::{error::Error as StdError, io};
 use crate::{
     alembic::import::ImportError,
     apply::ApplyError,
-    config::{Config, ConfigErrors, DatabaseUrl, url::Address},
+    config::{ConfigErrors, DatabaseUrl, WhichChain, url::Address},
     database::range::RangeError,
     db::{Database, DbError, WorkError},
     exec::{ExecError, run_as::RunAsError},
-    files::ChainError,
+    files::{Chain, ChainError},
     install::InstallError,
     lock::LockError,
+    look::Look,
     migrate::error::MigrateError,
-    plan::Refusal,
+    plan::{Plan, Refusal},
     reindex::DelegateError,
     revision::error::RevisionError,
     signals::Signal,
@@ -86,6 +87,30 @@ pub enum Error {
     /// Scripts that cannot be used.
     #[error(transparent)]
     Chain(ChainError),
+    /// Something of one chain, where there are several.
+    #[error("chain `{chain}`")]
+    InChain {
+        /// Which.
+        chain: String,
+        /// What.
+        source: Box<Error>,
+    },
+    /// Two chains that would take each other's records for their own.
+    #[error(
+        "chains `{first}` and `{second}` would keep what is applied in the same table, `{table}`; \
+         correct the `database_url` of one, or name another `version_table`"
+    )]
+    SamePlace {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+        /// The table.
+        table: String,
+    },
+    /// A chain was to be named, or is none.
+    #[error(transparent)]
+    WhichChain(WhichChain),
     /// Something does not answer.
     #[error(transparent)]
     Wait(WaitError),
@@ -173,12 +198,24 @@ pub enum Error {
 
 impl Error {
     /// A look that failed: where rights are missing, with the words that grant them.
-    pub(crate) fn unreadable(source: DbError, config: &Config, database: &Database) -> Self {
-        match (config.database.as_ref().map(DatabaseUrl::address), source.is_forbidden()) {
-            (Some(Address::Postgres(url)), true) => {
+    pub(crate) fn unreadable(source: DbError, url: &DatabaseUrl, database: &Database) -> Self {
+        match (url.address(), source.is_forbidden()) {
+            (Address::Postgres(url), true) => {
                 Self::Forbidden { role: url.user.clone(), schema: database.schema(), source }
             }
             _ => Self::Look(source),
+        }
+    }
+
+    /// What a chain lacks although everything that was to be applied was.
+    pub(crate) fn unreached(chain: &Chain, look: &Look, plan: &Plan) -> Self {
+        let (target, pending) = (chain.target_text.clone(), plan.steps.len());
+        match &chain.alembic {
+            None => Self::Unreached { target, pending },
+            Some(alembic) => {
+                let (at, table) = (look.heads_text(), alembic.versions.to_string());
+                Self::Elsewhere { target, table, at, pending }
+            }
         }
     }
 
@@ -208,7 +245,10 @@ impl Error {
             | Self::Chain(_)
             | Self::Setup(_)
             | Self::Install(_)
+            | Self::SamePlace { .. }
+            | Self::WhichChain(_)
             | Self::NoDatabase { .. } => Stage::Configure,
+            Self::InChain { source, .. } => source.stage(),
             Self::Wait(_) => Stage::Wait,
             Self::Forbidden { .. } | Self::Look(_) => Stage::Look,
             Self::Lock(_) | Self::Locked(_) => Stage::Lock,
@@ -233,7 +273,12 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoDatabase { .. } | Self::Install(_) => 10,
+            Self::Config(_)
+            | Self::NoDatabase { .. }
+            | Self::SamePlace { .. }
+            | Self::Install(_) => 10,
+            Self::WhichChain(_) => 2,
+            Self::InChain { source, .. } => source.exit_code(),
             Self::Range(_) => 21,
             Self::Migrate(error) => error.exit_code(),
             Self::Revision(error) => error.exit_code(),

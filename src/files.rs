@@ -14,8 +14,11 @@ use std::{
 
 use crate::{
     alembic::{self, AlembicError, DEFAULT_VERSION_TABLE, Environment},
+    config::ChainConfig,
     engine::Engine,
-    graph::{Graph, GraphFault, TargetError, revision::RevisionId, target::Target},
+    graph::{
+        Graph, GraphFault, TargetError, revision::RevisionId, tags::TagsError, target::Target,
+    },
     script::{Direction, Script, ScriptFault, Statement},
     version_table::VersionTable,
 };
@@ -85,6 +88,9 @@ pub enum ChainError {
     /// An Alembic environment that cannot be read.
     #[error(transparent)]
     Alembic(AlembicError),
+    /// Tags of the configuration that cannot be.
+    #[error("the tags of the configuration: {0}")]
+    Tags(TagsError),
     /// The target is none of this graph's.
     #[error("MIGRATION_TARGET: {0}")]
     Target(TargetError),
@@ -95,18 +101,12 @@ fn joined<T: ToString>(faults: &[T]) -> String {
     faults.iter().map(T::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads the scripts, or the Alembic environment, and resolves the target. `versions` is the version
-/// table where the environment is not to be believed about it.
-pub fn load(
-    directory: Option<&Path>,
-    target: &Target,
-    engine: Engine,
-    versions: Option<&VersionTable>,
-) -> Result<Chain, ChainError> {
-    let directory = directory_of(directory);
+/// Reads the scripts, or the Alembic environment, of a chain and resolves a target in them.
+pub fn load(config: &ChainConfig, target: &Target, engine: Engine) -> Result<Chain, ChainError> {
+    let directory = directory_of(config.dir.as_deref());
     let (graph, scripts, alembic) = if is_alembic(&directory) {
         let environment = alembic::read(&directory).map_err(ChainError::Alembic)?;
-        let delegated = Delegated::of(&environment, versions);
+        let delegated = Delegated::of(&environment, config.version_table.as_ref());
         (environment.graph, BTreeMap::new(), Some(delegated))
     } else {
         let scripts = read_scripts(&directory, Some(engine))?;
@@ -115,6 +115,7 @@ pub fn load(
         let by_id = scripts.into_iter().map(|script| (script.revision.id.clone(), script));
         (graph, by_id.collect(), None)
     };
+    let graph = tagged(graph, config)?;
     let ids = graph.resolve(target).map_err(ChainError::Target)?;
     Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine, alembic })
 }
@@ -154,14 +155,26 @@ fn has_python(directory: &Path) -> bool {
 
 /// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
 /// asked.
-pub fn load_graph(directory: Option<&Path>) -> Result<Graph, ChainError> {
-    let directory = directory_of(directory);
-    if is_alembic(&directory) {
-        return Ok(alembic::read(&directory).map_err(ChainError::Alembic)?.graph);
+pub fn load_graph(config: &ChainConfig) -> Result<Graph, ChainError> {
+    tagged(graph_in(&directory_of(config.dir.as_deref()))?, config)
+}
+
+/// The same of any directory.
+pub fn graph_in(directory: &Path) -> Result<Graph, ChainError> {
+    if is_alembic(directory) {
+        return Ok(alembic::read(directory).map_err(ChainError::Alembic)?.graph);
     }
-    let scripts = read_scripts(&directory, None)?;
+    let scripts = read_scripts(directory, None)?;
     let revisions = scripts.into_iter().map(|script| script.revision).collect();
     Graph::new(revisions).map_err(ChainError::Graph)
+}
+
+/// The graph with the tags of the configuration.
+fn tagged(graph: Graph, config: &ChainConfig) -> Result<Graph, ChainError> {
+    if config.tags.is_empty() {
+        return Ok(graph);
+    }
+    graph.with_tags(&config.tags).map_err(ChainError::Tags)
 }
 
 /// The directory of scripts: the configured one, or the default one that is there.
@@ -239,7 +252,7 @@ impl ChainError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Directory { .. } | Self::Empty { .. } => 10,
+            Self::Directory { .. } | Self::Empty { .. } | Self::Tags(_) => 10,
             Self::File { .. } | Self::Scripts(_) | Self::Graph(_) => 20,
             Self::Alembic(error) => error.exit_code(),
             Self::Target(_) => 21,

@@ -105,6 +105,7 @@ pub mod stage;
 pub mod error;
 pub mod wait;
 pub mod look;
+pub mod link;
 pub mod lock;
 pub mod plan;
 pub mod apply;

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     config::Reindex,
-    db::{Event, Observed, Success},
+    db::{Event, Observed},
     files::Chain,
     graph::{
         Graph,
@@ -45,10 +45,20 @@ impl Subject {
 pub struct Asked {
     /// `REINDEX_DATASETS`.
     pub reindex: Reindex,
-    /// Whether there is an `AFTER_MIGRATE`.
-    pub hook: bool,
+    /// The hooks that there are, by their names in the history.
+    pub hooks: Vec<String>,
+    /// The heads of the chains beside this one, as a hook's success names them.
+    pub beside: String,
     /// The newest line of the history at this run's first look; none before it.
     pub since: Option<i64>,
+}
+
+impl Asked {
+    /// Nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { reindex: Reindex::False, hooks: Vec::new(), beside: String::new(), since: None }
+    }
 }
 
 /// What a look says.
@@ -56,8 +66,8 @@ pub struct Asked {
 pub struct Look {
     /// How the database stands to the image.
     pub state: State,
-    /// Whether the hook is due.
-    pub hook: bool,
+    /// The hooks that are due.
+    pub hooks: Vec<String>,
     /// What is to be reindexed.
     pub reindex: Vec<Subject>,
     /// The heads of the database, sorted.
@@ -77,7 +87,7 @@ impl Look {
         let heads = heads(observed, chain);
         Self {
             state: chain.map_or(State::Unknown, |chain| plan::state(chain, observed)),
-            hook: asked.hook && hook_is_due(observed, &heads),
+            hooks: hooks_due(observed, &(joined(&heads) + &asked.beside), &asked.hooks),
             reindex: reindex_due(observed, chain, asked),
             heads,
             last: observed.last,
@@ -87,7 +97,7 @@ impl Look {
     /// What is due besides revisions.
     #[must_use]
     pub fn due(&self) -> Due {
-        Due { hook: self.hook, reindex: !self.reindex.is_empty() }
+        Due { hook: !self.hooks.is_empty(), reindex: !self.reindex.is_empty() }
     }
 
     /// The heads as one text, as the history keeps them.
@@ -117,15 +127,22 @@ fn heads(observed: &Observed, chain: Option<&Chain>) -> BTreeSet<String> {
     heads
 }
 
-/// Once for each set of heads: due unless a success for these heads was recorded after the last
+/// Each once for each set of heads: due unless a success for these heads was recorded after the last
 /// revision was applied.
-fn hook_is_due(observed: &Observed, heads: &BTreeSet<String>) -> bool {
+fn hooks_due(observed: &Observed, heads: &str, hooks: &[String]) -> Vec<String> {
     let upgraded = observed.ledger.iter().filter_map(|row| row.upgraded).max().unwrap_or_default();
-    let heads = joined(heads);
-    let done = |success: &Success| {
-        success.event == Event::Hook && success.heads == heads && success.seq > upgraded
+    let done = |name: &str| {
+        observed.successes.iter().any(|success| {
+            success.event == Event::Hook
+                && success.subject == name
+                && success.heads == heads
+                && success.seq > upgraded
+        })
     };
-    !observed.ledger.is_empty() && !observed.successes.iter().any(done)
+    if observed.ledger.is_empty() {
+        return Vec::new();
+    }
+    hooks.iter().filter(|name| !done(name)).cloned().collect()
 }
 
 fn reindex_due(observed: &Observed, chain: Option<&Chain>, asked: &Asked) -> Vec<Subject> {

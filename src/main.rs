@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         }
     };
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let log = config::log_settings(&variables);
+    let log = config::log_settings(&variables, files::read_value);
     report::init(log);
     #[cfg(feature = "otel")]
     if matches!(command, Command::Run { .. }) {
@@ -53,21 +53,22 @@ fn main() -> ExitCode {
         if let Some(user) = &config.run_as
             && let Some(home) = run_as::become_user(user).map_err(Error::RunAs)?
         {
-            config.for_server.set.push(home.clone());
-            config.for_children.set.push(home);
+            config.set_for_all(&home);
         }
         let signals = Arc::new(signals);
         match command {
             Command::Run { server } => {
                 run::run(&config, Server::from_words(&server, &variables).as_ref(), &signals)
             }
-            Command::Database { verb: Verb::Ask(question) } => {
-                database::run(&config, &question, &signals)
+            Command::Database { chain, verb: Verb::Ask(question) } => {
+                database::run(&config, chain.as_deref(), &question, &signals)
             }
-            Command::Database { verb: Verb::Change(change) } => {
-                migrate::run(&config, &change, &signals)
+            Command::Database { chain, verb: Verb::Change(change) } => {
+                migrate::run(&config, chain.as_deref(), &change, &signals)
             }
-            Command::Revision { verb } => revision::run(&config, &verb, &signals),
+            Command::Revision { chain, verb } => {
+                revision::run(&config, chain.as_deref(), &verb, &signals)
+            }
             // It has ended above, before the variables were read.
             Command::Install { .. } => Ok(ExitCode::SUCCESS),
         }
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
             // Nothing is said after the last words.
             #[cfg(feature = "otel")]
             prelaunch::signs::otel::end(Some(&error));
-            report::failure(&error, log, &config::termination_log(&variables));
+            report::failure(&error, log, &config::termination_log(&variables, files::read_value));
             ExitCode::from(error.exit_code())
         }
     }

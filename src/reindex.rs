@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::{
     child::{self, ChildError, Upbringing},
-    config::{Config, command::CommandLine},
+    config::{Config, Hook, command::CommandLine},
     db::{Entry, Event, Locked, WorkError},
     look::Subject,
     pause::spoken,
@@ -22,7 +22,7 @@ pub enum DelegateError {
     /// The command failed.
     #[error("{what} failed")]
     Command {
-        /// `AFTER_MIGRATE` or `REINDEX_COMMAND`, with the name that was asked for.
+        /// `AFTER_MIGRATE`, a hook, or `REINDEX_COMMAND` with the name that was asked for.
         what: String,
         /// How.
         source: ChildError,
@@ -30,7 +30,7 @@ pub enum DelegateError {
     /// It succeeded, but that could not be written down; the next start repeats it.
     #[error("{what} succeeded, but the history could not be written")]
     Record {
-        /// `AFTER_MIGRATE` or `REINDEX_COMMAND`, with the name that was asked for.
+        /// `AFTER_MIGRATE`, a hook, or `REINDEX_COMMAND` with the name that was asked for.
         what: String,
         /// Why.
         source: WorkError,
@@ -70,27 +70,26 @@ impl DelegateError {
     }
 }
 
-/// Runs the command of `AFTER_MIGRATE` for these heads.
+/// Runs a hook for these heads.
 pub async fn hook(
-    locked: &mut Locked,
+    locked: &mut [Locked],
     config: &Config,
-    command: &CommandLine,
+    hook: &Hook,
     heads: &str,
     signals: &Signals,
 ) -> Result<(), DelegateError> {
     let entry = Entry {
         event: Event::Hook,
-        subject: String::new(),
+        subject: hook.name.clone(),
         heads: heads.to_owned(),
         took: std::time::Duration::ZERO,
     };
-    delegate(locked, config, Stage::Apply, "AFTER_MIGRATE".to_owned(), command, entry, signals)
-        .await
+    delegate(locked, config, Stage::Apply, hook.title(), &hook.command, entry, signals).await
 }
 
 /// Runs the command of `REINDEX_COMMAND` once for each subject.
 pub async fn reindex(
-    locked: &mut Locked,
+    locked: &mut [Locked],
     config: &Config,
     command: &CommandLine,
     subjects: &[Subject],
@@ -115,8 +114,9 @@ pub async fn reindex(
     Ok(())
 }
 
+/// Runs a command, and writes its success down where the first lock is.
 async fn delegate(
-    locked: &mut Locked,
+    locked: &mut [Locked],
     config: &Config,
     stage: Stage,
     what: String,
@@ -126,12 +126,13 @@ async fn delegate(
 ) -> Result<(), DelegateError> {
     let upbringing = Upbringing {
         stage,
-        environment: &config.for_children,
+        environment: &config.for_commands,
         stop_timeout: config.stop_timeout,
         directory: None,
     };
     let record = |source, what| DelegateError::Record { what, source };
-    if let Err(error) = locked.create_tables().await {
+    let [first, ..] = locked else { return Ok(()) };
+    if let Err(error) = first.create_tables().await {
         return Err(record(error, what));
     }
     info!(stage = %stage, event = "running", what, "runs a command");
@@ -141,5 +142,6 @@ async fn delegate(
     }
     entry.took = started.elapsed();
     info!(stage = %stage, event = "ran", what, took = spoken(entry.took), "has run it");
-    locked.record(&entry).await.map_err(|error| record(error, what))
+    let [first, ..] = locked else { return Ok(()) };
+    first.record(&entry).await.map_err(|error| record(error, what))
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::{
     Layer as _,
     filter::Targets,
     fmt::{
-        FmtContext, FormatEvent, FormatFields,
+        FmtContext, FormatEvent, FormatFields, FormattedFields,
         format::Writer,
         time::{FormatTime as _, SystemTime},
     },
@@ -51,12 +51,15 @@ pub fn init(settings: LogSettings) {
     let wanted = Targets::new()
         .with_target("prelaunch", level)
         .with_target("sqlx::postgres::notice", notices);
-    let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| Lines);
     let lines = match settings.format {
         LogFormat::Text => {
             lines.event_format(Text { colour: std::io::stderr().is_terminal() }).boxed()
         }
-        LogFormat::Json => lines.json().flatten_event(true).with_target(false).boxed(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            lines.with_target(false).boxed()
+        }
     };
     // Signs of life do not depend on what is logged.
     let ours = Targets::new().with_target("prelaunch", LevelFilter::DEBUG);
@@ -118,7 +121,7 @@ fn termination_message(stage: &str, code: u8, words: &str) -> String {
     }
 }
 
-/// `2026-01-01T00:00:00.000000Z  INFO wait: answers what=… tries=1`
+/// `2026-01-01T00:00:00.000000Z  INFO wait: answers chain=core what=… tries=1`
 #[derive(Debug)]
 struct Text {
     colour: bool,
@@ -131,7 +134,7 @@ where
 {
     fn format_event(
         &self,
-        _context: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -148,7 +151,14 @@ where
         if !line.stage.is_empty() {
             write!(writer, "{}: ", line.stage)?;
         }
-        writeln!(writer, "{}{}", line.message, line.fields)
+        write!(writer, "{}", line.message)?;
+        // The chain, where there are several.
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(writer, " {fields}")?;
+            }
+        }
+        writeln!(writer, "{}", line.fields)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{error::Error as _, net::SocketAddr, time::Duration};
 
 use futures_util::future::try_join_all;
 use tokio::{net::TcpStream, time::timeout};
-use tracing::{debug, info};
+use tracing::{Instrument as _, Span, debug, info};
 
 use crate::{
     config::{Config, DatabaseUrl, Dependency},
@@ -99,26 +99,32 @@ impl ProbeError {
     }
 }
 
-/// Waits for the database and for everything in `WAIT_FOR`.
+/// A database to be waited for.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// Where it is.
+    pub url: &'a DatabaseUrl,
+    /// A table to be looked at besides our own.
+    pub versions: Option<&'a VersionTable>,
+    /// Where what is said of it belongs.
+    pub span: Span,
+}
+
+/// Waits for the databases and for everything in `WAIT_FOR`.
 pub async fn until_ready(
     config: &Config,
     runner: &Runner,
-    versions: Option<&VersionTable>,
-) -> Result<Option<Database>, WaitError> {
+    wanted: Vec<Wanted<'_>>,
+) -> Result<Vec<Database>, WaitError> {
     let others = config.wait_for.iter().map(|dependency| async move {
         let what = dependency.to_string();
         until(&what, config.wait_timeout, || probe(dependency)).await
     });
-    let database = async {
-        match &config.database {
-            None => Ok(None),
-            Some(url) => {
-                until_connected(url, runner, versions, config.wait_timeout).await.map(Some)
-            }
-        }
-    };
-    let (database, _) = tokio::try_join!(database, try_join_all(others))?;
-    Ok(database)
+    let databases = wanted.into_iter().map(|Wanted { url, versions, span }| {
+        until_connected(url, runner, versions, config.wait_timeout).instrument(span)
+    });
+    let (databases, _) = tokio::try_join!(try_join_all(databases), try_join_all(others))?;
+    Ok(databases)
 }
 
 async fn until_connected(

@@ -2,11 +2,12 @@
 //!
 //! It promises no more than that the command succeeded. Whether the target is reached is asked by
 //! whoever called, from the version table; Alembic ends with success also where it did something else.
-//! Each revision that was to be applied is then a line of the history, as if we had applied it.
+//! Each revision that has come to be applied is then a line of the history, as if we had applied it.
 
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -14,12 +15,12 @@ use tracing::info;
 
 use crate::{
     child::{self, ChildError, Upbringing},
-    config::{Config, command::CommandLine},
-    db::{Entry, Event, Locked},
+    config::{ChainConfig, Config, MigrateCommand, command::CommandLine},
+    db::{Entry, Event, Locked, WorkError},
     files::{Chain, Delegated},
     look::{heads_after, joined},
     pause::spoken,
-    plan::Plan,
+    plan::{self, Plan},
     reindex::DelegateError,
     signals::Signals,
     stage::Stage,
@@ -31,25 +32,33 @@ const WHAT: &str = "MIGRATE_COMMAND";
 /// Where images keep a virtual environment, besides beside the settings.
 const ENVIRONMENTS: &[&str] = &["/opt/venv", "/venv", "/app/.venv"];
 
-/// Has Alembic apply what is pending.
+/// Has Alembic apply what is pending, under the locks of all chains that the command may change.
 pub async fn delegate(
-    locked: &mut Locked,
+    locked: &mut [Locked],
     config: &Config,
+    chain_config: &ChainConfig,
     chain: &Chain,
     plan: &Plan,
-    mut heads: BTreeSet<String>,
     signals: &Signals,
 ) -> Result<(), DelegateError> {
     let Some(alembic) = &chain.alembic else { return Ok(()) };
-    let record = |source| DelegateError::Record { what: WHAT.to_owned(), source };
     // Before anything is applied: without the right to write the history it would be too late.
-    locked.create_tables().await.map_err(record)?;
-    for command in commands(config.migrate_command.as_ref(), chain, alembic, plan) {
+    for one in &mut *locked {
+        one.create_tables().await.map_err(unrecorded)?;
+    }
+    let (environment, directory) = match &chain_config.command {
+        // It belongs to no environment more than to another.
+        Some(MigrateCommand::Shared(_)) => (&config.for_commands, None),
+        Some(MigrateCommand::Own(_)) | None => {
+            (&chain_config.for_commands, Some(&*alembic.directory))
+        }
+    };
+    for command in commands(chain_config.command.as_ref(), chain, alembic, plan) {
         let upbringing = Upbringing {
             stage: Stage::Apply,
-            environment: &config.for_children,
+            environment,
             stop_timeout: config.stop_timeout,
-            directory: Some(&alembic.directory),
+            directory,
         };
         info!(stage = %Stage::Apply, event = "running", what = WHAT, "runs a command");
         let started = Instant::now();
@@ -58,23 +67,44 @@ pub async fn delegate(
             .map_err(|source| DelegateError::Command { what: WHAT.to_owned(), source })?;
         info!(stage = %Stage::Apply, event = "ran", what = WHAT, took = spoken(started.elapsed()), "has run it");
     }
+    Ok(())
+}
+
+/// Writes down what of the plan has come to be applied; `heads` are those of before.
+pub async fn record(
+    locked: &mut Locked,
+    chain: &Chain,
+    plan: &Plan,
+    heads: &BTreeSet<String>,
+) -> Result<(), DelegateError> {
+    let observed = locked.look().await.map_err(unrecorded)?;
+    let applied = plan::applied(chain, &observed);
+    let is_applied = |id: &str| applied.ledger.iter().any(|row| row.revision == id);
+    let mut heads = heads.clone();
     for revision in plan.steps.iter().filter_map(|id| chain.graph.get(id)) {
+        if !is_applied(revision.id.as_str()) {
+            continue;
+        }
         heads = heads_after(&heads, revision);
         let entry = Entry {
             event: Event::Upgrade,
             subject: revision.id.to_string(),
             heads: joined(&heads),
-            took: std::time::Duration::ZERO,
+            took: Duration::ZERO,
         };
-        locked.record(&entry).await.map_err(record)?;
+        locked.record(&entry).await.map_err(unrecorded)?;
     }
     Ok(())
+}
+
+fn unrecorded(source: WorkError) -> DelegateError {
+    DelegateError::Record { what: WHAT.to_owned(), source }
 }
 
 /// What to run: what was configured, once, or for each revision to reach where it says `{}`; else
 /// Alembic.
 fn commands(
-    configured: Option<&CommandLine>,
+    configured: Option<&MigrateCommand>,
     chain: &Chain,
     alembic: &Delegated,
     plan: &Plan,
@@ -82,10 +112,12 @@ fn commands(
     let missing = |id: &&_| plan.steps.contains(id);
     let targets = chain.target.iter().filter(missing).map(ToString::to_string);
     match configured {
-        Some(command) if command.takes_a_name() => {
+        Some(MigrateCommand::Own(command)) if command.takes_a_name() => {
             targets.map(|target| command.with_name(&target)).collect()
         }
-        Some(command) => vec![command.clone()],
+        Some(MigrateCommand::Own(command) | MigrateCommand::Shared(command)) => {
+            vec![command.clone()]
+        }
         None => {
             let mut words = vec!["alembic".to_owned()];
             if let Some(ini) = &alembic.ini {
@@ -102,7 +134,7 @@ fn commands(
 async fn run(
     command: &CommandLine,
     upbringing: Upbringing<'_>,
-    locked: &mut Locked,
+    locked: &mut [Locked],
     signals: &Signals,
 ) -> Result<(), ChildError> {
     match child::run(command, upbringing, locked, signals).await {

@@ -35,7 +35,7 @@ use crate::{
 };
 
 pub use self::{
-    delegated::delegate,
+    delegated::{delegate, record},
     error::{ApplyError, Spot},
 };
 

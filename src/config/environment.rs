@@ -64,10 +64,22 @@ pub(super) fn for_children(
     found: &Found,
     url: &DatabaseUrl,
 ) -> EnvironmentChange {
-    let finds_it = found.name == "DATABASE_URL" && found.level != Level::Own && !found.from_file;
-    if finds_it {
+    let its_own = match found.level {
+        Level::Application | Level::Bare => true,
+        Level::Own | Level::File => false,
+    };
+    if found.name == "DATABASE_URL" && its_own && !found.from_file {
         return EnvironmentChange::default();
     }
+    with_database(vars, prefix, url)
+}
+
+/// The change that makes this the database of whoever is run.
+pub(super) fn with_database(
+    vars: &[(OsString, OsString)],
+    prefix: Option<&str>,
+    url: &DatabaseUrl,
+) -> EnvironmentChange {
     let mut names = vec!["DATABASE_URL".to_owned()];
     names.extend(prefix.map(|prefix| format!("{prefix}DATABASE_URL")));
     let is_set = |name: &String| vars.iter().any(|(other, _)| other == OsStr::new(name));

@@ -5,9 +5,11 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::graph::target::TargetSyntaxError;
+use crate::graph::{revision::Place, target::TargetSyntaxError};
 
-use super::{Note, command::CommandError, url::DatabaseUrlError};
+use super::{
+    Note, command::CommandError, file::interpolation::InterpolationError, url::DatabaseUrlError,
+};
 
 /// One fault.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -91,11 +93,107 @@ pub enum ConfigError {
         /// The bare name of the other one.
         needed: &'static str,
     },
+    /// The configuration file has something that it cannot have.
+    #[error("{place}: {problem}")]
+    InFile {
+        /// The file and the line.
+        place: Place,
+        /// What is wrong there.
+        problem: FileProblem,
+    },
+    /// A chain or a hook that lacks a key.
+    #[error("`{section}`: lacks `{key}`{}", .otherwise.map(|name| format!("; write it, or set `{name}`")).unwrap_or_default())]
+    Lacks {
+        /// Where the chain or the hook begins.
+        section: String,
+        /// The key.
+        key: &'static str,
+        /// The variable that serves as well.
+        otherwise: Option<&'static str>,
+    },
+    /// A name that is none, or taken.
+    #[error("`{spelling}`: `{name}` {problem}")]
+    Name {
+        /// Where it stands.
+        spelling: String,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A tag of the file that is none.
+    #[error("`{spelling}`: {problem}")]
+    Tag {
+        /// Where it stands.
+        spelling: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The table of variables and the struct that it fills do not agree.
     #[error("the variables do not fit their table: {reason}; this is a bug, please report it")]
     Table {
         /// What `envy` says.
         reason: String,
+    },
+}
+
+/// It is not clear which of several chains is meant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WhichChain {
+    /// What was named, if anything was.
+    pub named: Option<String>,
+    /// What there is.
+    pub known: Vec<String>,
+}
+
+impl fmt::Display for WhichChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.named, &*self.known) {
+            (None, _) => f.write_str("there are several chains; name one with --chain")?,
+            (Some(name), [only]) if only.is_empty() => {
+                return write!(f, "there is no chain `{name}`; the one there is has no name");
+            }
+            (Some(name), _) => write!(f, "there is no chain `{name}`; name another with --chain")?,
+        }
+        let known: Vec<_> = self.known.iter().map(|name| format!("`{name}`")).collect();
+        write!(f, ": {}", known.join(", "))
+    }
+}
+
+impl std::error::Error for WhichChain {}
+
+/// What is wrong at a line of the configuration file. No value is shown: it may be a secret.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum FileProblem {
+    /// The syntax.
+    #[error("this is no TOML: {message}; correct the file")]
+    Toml {
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that nobody reads.
+    #[error("`{key}` is not read here; accepted: {known}")]
+    Key {
+        /// The key.
+        key: String,
+        /// What there may be.
+        known: &'static str,
+    },
+    /// A value of another type.
+    #[error("`{key}`: write {wanted}")]
+    Type {
+        /// The key.
+        key: String,
+        /// What is accepted.
+        wanted: &'static str,
+    },
+    /// A variable in a value.
+    #[error("`{key}`: {error}")]
+    Interpolation {
+        /// The key.
+        key: String,
+        /// What is wrong; part of this message, hence no source.
+        error: InterpolationError,
     },
 }
 
@@ -107,7 +205,7 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// The faults, in the order of the table.
+    /// The faults: what chains and hooks are about first, then the rest in the order of the table.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.errors.iter()
     }

@@ -7,6 +7,7 @@
 //! and knows nothing of precedence.
 //!
 //! - `variables` the table, and where a value comes from
+//! - `file` the configuration file; `chain` what of it describes chains and hooks
 //! - `url` database URLs
 //! - `choices`, `command`, `dependency` what the other values are
 //! - `reader` the checks, one value at a time
@@ -24,16 +25,17 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    graph::target::Target,
     values::{self, truth},
     version_table::VersionTable,
 };
 
+pub mod chain;
 pub mod choices;
 pub mod command;
 pub mod dependency;
 pub mod environment;
 pub mod error;
+pub mod file;
 pub mod note;
 mod reader;
 pub mod url;
@@ -42,32 +44,30 @@ pub mod variables;
 #[cfg(test)]
 mod tests;
 
+pub use chain::{ChainConfig, Hook, MigrateCommand};
 pub use choices::{AutoMigration, DatabaseAhead, LogFormat, LogLevel, LogSettings, Reindex, RunAs};
 pub use command::CommandLine;
 pub use dependency::Dependency;
 pub use environment::EnvironmentChange;
-pub use error::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors, FileProblem, WhichChain};
 pub use note::Note;
 pub use url::DatabaseUrl;
 pub use variables::{VARIABLES, Variable, help, markdown_table};
 
+use file::ConfigFile;
 use reader::{Reader, no_file, or_default};
+
+/// What names the configuration file.
+pub(crate) const CONFIG: &str = "PRELAUNCH_CONFIG";
 
 /// Everything that a run is told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What every stage connects to: `MIGRATION_DATABASE_URL`, else `DATABASE_URL`.
-    pub database: Option<DatabaseUrl>,
+    /// What is to be migrated, at least one. What hooks and reindexing leave behind is kept in the
+    /// database of the first.
+    pub chains: Vec<ChainConfig>,
     /// What to do about pending revisions.
     pub auto_migration: AutoMigration,
-    /// Where the scripts are; `None`: `migrations`, else `/migrations`.
-    pub migrations_dir: Option<PathBuf>,
-    /// Alembic's version table, where its environment is not to be believed about it.
-    pub version_table: Option<VersionTable>,
-    /// What applies the revisions of an Alembic environment, instead of `alembic upgrade`.
-    pub migrate_command: Option<CommandLine>,
-    /// How far to migrate.
-    pub target: Target,
     /// What to do about revisions that this image lacks.
     pub database_ahead: DatabaseAhead,
     /// How long to wait for all dependencies together; zero tries once.
@@ -84,8 +84,8 @@ pub struct Config {
     pub reindex: Reindex,
     /// What rebuilds one.
     pub reindex_command: Option<CommandLine>,
-    /// What to run once the schema is ready.
-    pub after_migrate: Option<CommandLine>,
+    /// What to run once the schema is ready, in order.
+    pub hooks: Vec<Hook>,
     /// How long a child may take to end.
     pub stop_timeout: Duration,
     /// How to log.
@@ -104,8 +104,8 @@ pub struct Config {
     pub notify_socket: Option<String>,
     /// Where the last words go.
     pub termination_log: PathBuf,
-    /// What hooks and delegated commands see of the environment.
-    pub for_children: EnvironmentChange,
+    /// What hooks and shared commands see of the environment.
+    pub for_commands: EnvironmentChange,
     /// What the server sees of it.
     pub for_server: EnvironmentChange,
     /// What is odd, and no fault.
@@ -146,26 +146,82 @@ pub fn read(
     vars: &[(OsString, OsString)],
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Config, ConfigErrors> {
-    let mut reader = Reader::new(vars, &read_file);
+    let (file, errors) = config_file(vars, &read_file);
+    read_both(vars, &file, errors, &read_file)
+}
+
+/// The file that is named, if one is, and what is wrong with it.
+fn config_file(
+    vars: &[(OsString, OsString)],
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> (ConfigFile, Vec<ConfigError>) {
+    let found = Variable::named(CONFIG)
+        .map_or(Ok(None), |variable| variables::look_up(vars, variable, None, &[], &no_file));
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return (ConfigFile::default(), vec![error]),
+    };
+    let Some(found) = found else { return (ConfigFile::default(), Vec::new()) };
+    let path = Path::new(found.value.trim());
+    match variables::content(CONFIG, path, read_file) {
+        Ok(text) => file::parse(path, &text, vars),
+        Err(error) => (ConfigFile::default(), vec![error]),
+    }
+}
+
+/// Checks the environment over the file.
+fn read_both(
+    vars: &[(OsString, OsString)],
+    file: &ConfigFile,
+    errors: Vec<ConfigError>,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Config, ConfigErrors> {
+    // What is missing because a line of the file is faulty is no fault of its own.
+    if !errors.is_empty() {
+        return Err(ConfigErrors { errors, notes: Vec::new() });
+    }
+    let mut reader = Reader::new(vars, file, read_file);
     let raw: RawVariables = reader.fill();
     let (used, database) = reader.database();
     let prefix = reader.prefix.clone();
     let prefix = prefix.as_deref();
+    let mut for_commands = match (&used, &database) {
+        (Some(found), Some(url)) => environment::for_children(vars, prefix, found, url),
+        (_, None) | (None, _) => EnvironmentChange::default(),
+    };
+    chain::change(&mut for_commands, &file.commands, vars);
+    let mut for_server = environment::for_server(vars, prefix);
+    chain::change(&mut for_server, &file.server, vars);
+    let given = ChainConfig {
+        name: String::new(),
+        database,
+        dir: path(raw.migrations_dir.as_deref()),
+        target: reader.target(raw.migration_target.as_deref()),
+        version_table: raw.version_table.as_deref().and_then(|text| {
+            let parse = |text: &str| VersionTable::parse(text).map(Some);
+            reader.parsed("VERSION_TABLE", Some(text), parse, VersionTable::ACCEPTED)
+        }),
+        command: reader
+            .command("MIGRATE_COMMAND", raw.migrate_command.as_deref())
+            .map(MigrateCommand::Own),
+        tags: Vec::new(),
+        for_commands: for_commands.clone(),
+    };
+    let mut hooks: Vec<Hook> = reader
+        .command("AFTER_MIGRATE", raw.after_migrate.as_deref())
+        .map(|command| Hook { name: String::new(), command })
+        .into_iter()
+        .collect();
+    hooks.extend(chain::hooks(&mut reader, file));
 
     let config = Config {
+        chains: chain::chains(&mut reader, file, given, vars, read_file),
         auto_migration: reader.parsed(
             "AUTO_MIGRATION",
             raw.auto_migration.as_deref(),
             AutoMigration::parse,
             AutoMigration::ACCEPTED,
         ),
-        migrations_dir: path(raw.migrations_dir.as_deref()),
-        version_table: raw.version_table.as_deref().and_then(|text| {
-            let parse = |text: &str| VersionTable::parse(text).map(Some);
-            reader.parsed("VERSION_TABLE", Some(text), parse, VersionTable::ACCEPTED)
-        }),
-        migrate_command: reader.command("MIGRATE_COMMAND", raw.migrate_command.as_deref()),
-        target: reader.target(raw.migration_target.as_deref()),
         database_ahead: reader.parsed(
             "DATABASE_AHEAD",
             raw.database_ahead.as_deref(),
@@ -184,7 +240,7 @@ pub fn read(
             Reindex::ACCEPTED,
         ),
         reindex_command: reader.command("REINDEX_COMMAND", raw.reindex_command.as_deref()),
-        after_migrate: reader.command("AFTER_MIGRATE", raw.after_migrate.as_deref()),
+        hooks,
         stop_timeout: reader.duration("STOP_TIMEOUT", raw.stop_timeout.as_deref()),
         log: reader.log(&raw),
         supervise: reader.parsed("SUPERVISE", raw.supervise.as_deref(), truth, values::TRUTH_WORDS),
@@ -200,21 +256,48 @@ pub fn read(
         metrics_file: path(raw.metrics_file.as_deref()),
         notify_socket: raw.notify_socket.as_deref().map(|text| text.trim().to_owned()),
         termination_log: or_default("TERMINATION_LOG", raw.termination_log.as_deref()).into(),
-        for_children: match (&used, &database) {
-            (Some(found), Some(url)) => environment::for_children(vars, prefix, found, url),
-            (_, None) | (None, _) => EnvironmentChange::default(),
-        },
-        for_server: environment::for_server(vars, prefix),
-        database,
+        for_commands,
+        for_server,
         notes: Vec::new(),
     };
     reader.check_needs(&config);
-    reader.notes.splice(0..0, note::near_misses(vars, prefix, &reader.found));
+    reader.notes.splice(0..0, note::near_misses(vars, prefix, &reader.found, &file.uses));
+    reader.notes.splice(0..0, note::deprecated(vars, &file.deprecated));
     let Reader { errors, notes, .. } = reader;
     if errors.is_empty() {
         Ok(Config { notes, ..config })
     } else {
         Err(ConfigErrors { errors, notes })
+    }
+}
+
+impl Config {
+    /// What the log calls a chain; nothing where there is one alone.
+    #[must_use]
+    pub fn chain_name(&self, index: usize) -> Option<&str> {
+        let chain = self.chains.get(index).filter(|_| self.chains.len() > 1)?;
+        Some(&chain.name)
+    }
+
+    /// The chain that is named; where there is one alone it need not be.
+    pub fn chain(&self, named: Option<&str>) -> Result<&ChainConfig, WhichChain> {
+        let found = match (&*self.chains, named) {
+            ([only], None) => Some(only),
+            (all, Some(named)) => all.iter().find(|chain| chain.name == named),
+            (_, None) => None,
+        };
+        found.ok_or_else(|| WhichChain {
+            named: named.map(str::to_owned),
+            known: self.chains.iter().map(|chain| chain.name.clone()).collect(),
+        })
+    }
+
+    /// Gives the server and every command one more variable.
+    pub fn set_for_all(&mut self, variable: &(OsString, OsString)) {
+        let of_chains = self.chains.iter_mut().map(|chain| &mut chain.for_commands);
+        for change in of_chains.chain([&mut self.for_server, &mut self.for_commands]) {
+            change.set.push(variable.clone());
+        }
     }
 }
 
@@ -245,7 +328,8 @@ pub fn read_for_terminal(
     vars: &[(OsString, OsString)],
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Config, ConfigErrors> {
-    let prefix = Reader::new(vars, &no_file).prefix;
+    let (mut file, errors) = config_file(vars, &read_file);
+    let prefix = Reader::new(vars, &file, &no_file).prefix;
     let of_runs: Vec<String> = OF_RUNS
         .iter()
         .filter_map(|name| Variable::named(name))
@@ -254,21 +338,31 @@ pub fn read_for_terminal(
         .collect();
     let is_of_runs = |name: &OsString| of_runs.iter().any(|spelling| name == spelling.as_str());
     let kept: Vec<_> = vars.iter().filter(|(name, _)| !is_of_runs(name)).cloned().collect();
-    read(&kept, read_file)
+    file.variables.retain(|entry| !OF_RUNS.contains(&entry.key.as_str()));
+    file.hooks.clear();
+    read_both(&kept, &file, errors, &read_file)
 }
 
 /// How to log, for what must be said before [`read`] is done: never fails, a faulty value is the
 /// default.
 #[must_use]
-pub fn log_settings(vars: &[(OsString, OsString)]) -> LogSettings {
-    let mut reader = Reader::new(vars, &no_file);
+pub fn log_settings(
+    vars: &[(OsString, OsString)],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> LogSettings {
+    let (file, _) = config_file(vars, &read_file);
+    let mut reader = Reader::new(vars, &file, &no_file);
     let raw = reader.fill();
     reader.log(&raw)
 }
 
 /// Where the last words go, for when [`read`] fails: never fails, a faulty value is the default.
 #[must_use]
-pub fn termination_log(vars: &[(OsString, OsString)]) -> PathBuf {
-    let raw: RawVariables = Reader::new(vars, &no_file).fill();
+pub fn termination_log(
+    vars: &[(OsString, OsString)],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> PathBuf {
+    let (file, _) = config_file(vars, &read_file);
+    let raw: RawVariables = Reader::new(vars, &file, &no_file).fill();
     or_default("TERMINATION_LOG", raw.termination_log.as_deref()).into()
 }

@@ -4,7 +4,7 @@
 //! migrates nothing. The environment belongs to others as well, so a bare name that is merely near
 //! one of ours is theirs as soon as ours is set too (`DATABASE_URL_2` beside `DATABASE_URL`).
 
-use std::{ffi::OsString, fmt};
+use std::{collections::BTreeSet, ffi::OsString, fmt};
 
 use super::{
     choices::LogLevel,
@@ -29,6 +29,13 @@ pub enum Note {
         /// The name as found.
         variable: String,
     },
+    /// A name whose time is over, as the configuration file says.
+    Deprecated {
+        /// The name as found.
+        variable: String,
+        /// The one that took its place.
+        now: String,
+    },
     /// A parameter of a database URL that had no effect.
     Parameter {
         /// The variable as spelled.
@@ -52,7 +59,10 @@ impl Note {
     #[must_use]
     pub const fn level(&self) -> LogLevel {
         match self {
-            Self::NearMiss { .. } | Self::Unknown { .. } | Self::Parameter { .. } => LogLevel::Warn,
+            Self::NearMiss { .. }
+            | Self::Unknown { .. }
+            | Self::Deprecated { .. }
+            | Self::Parameter { .. } => LogLevel::Warn,
             Self::Log { .. } => LogLevel::Debug,
         }
     }
@@ -63,6 +73,9 @@ impl fmt::Display for Note {
         match self {
             Self::NearMiss { variable, meant } => {
                 write!(f, "`{variable}` is not read; did you mean `{meant}`?")
+            }
+            Self::Deprecated { variable, now } => {
+                write!(f, "`{variable}` is an old name; set `{now}` instead")
             }
             Self::Unknown { variable } => write!(f, "`{variable}` is not read"),
             Self::Parameter { variable, parameter } => {
@@ -81,11 +94,13 @@ impl fmt::Display for Note {
 /// Names that other software reads, near enough to ours to look like a slip.
 const NEIGHBOURS: &[&str] = &["DATABASE_KEY", "DATABASE_SSL", "DATABASE_UID", "DATABASE_URI"];
 
-/// The names in the environment that look like slips, in the order in which they stand there.
+/// The names in the environment that look like slips, in the order in which they stand there; those
+/// that the configuration file `uses` are none.
 pub(super) fn near_misses(
     vars: &[(OsString, OsString)],
     prefix: Option<&str>,
     found: &[Found],
+    uses: &BTreeSet<String>,
 ) -> Vec<Note> {
     let spellings = |variable: &'static Variable| {
         variable.all_spellings(prefix).into_iter().map(move |(level, name)| (variable, level, name))
@@ -93,6 +108,8 @@ pub(super) fn near_misses(
     let known: Vec<_> = VARIABLES.iter().flat_map(spellings).collect();
     let suspects = known.iter().filter(|(variable, level, _)| match level {
         Level::Own => true,
+        // A fault there is one of the file.
+        Level::File => false,
         // `LOGLEVEL`, `LOG_LEVELS` and their like belong to many servers.
         Level::Application | Level::Bare => {
             !variable.name.starts_with("LOG_") && !found.iter().any(|f| f.name == variable.name)
@@ -101,7 +118,10 @@ pub(super) fn near_misses(
     let suspects: Vec<_> = suspects.map(|(variable, _, name)| (limit(variable), name)).collect();
 
     let note = |name: &str| {
-        if known.iter().any(|(_, _, spelling)| spelling == name) || NEIGHBOURS.contains(&name) {
+        if known.iter().any(|(_, _, spelling)| spelling == name)
+            || NEIGHBOURS.contains(&name)
+            || uses.contains(name)
+        {
             return None;
         }
         // Upper case, so that `auto_migration` is a slip too.
@@ -120,6 +140,15 @@ pub(super) fn near_misses(
         }
     };
     vars.iter().filter_map(|(name, _)| note(name.to_str()?)).collect()
+}
+
+/// The old names that are set, as the configuration file lists them.
+pub(super) fn deprecated(vars: &[(OsString, OsString)], old: &[(String, String)]) -> Vec<Note> {
+    let is_set = |name: &str| {
+        vars.iter().any(|(other, value)| other == name && !value.as_encoded_bytes().is_empty())
+    };
+    let found = old.iter().filter(|(name, _)| is_set(name));
+    found.map(|(name, now)| Note::Deprecated { variable: name.clone(), now: now.clone() }).collect()
 }
 
 /// How many slips make a name another one: letters left out, put in, changed or swapped.

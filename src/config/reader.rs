@@ -13,6 +13,7 @@ use super::{
     LogSettings, Note, RawVariables, Reindex, VARIABLES, Variable,
     choices::entries,
     error::shown,
+    file::{ConfigFile, Entry},
     url::PgVariables,
     variables::{Found, Level, look_up},
 };
@@ -47,8 +48,10 @@ impl Reader {
     /// Looks every variable of the table up.
     pub(super) fn new(
         vars: &[(OsString, OsString)],
+        file: &ConfigFile,
         read_file: &dyn Fn(&Path) -> io::Result<String>,
     ) -> Self {
+        let lowest = &file.variables;
         let mut reader = Self {
             prefix: None,
             found: Vec::new(),
@@ -56,9 +59,9 @@ impl Reader {
             errors: Vec::new(),
             notes: Vec::new(),
         };
-        reader.prefix = reader.find_prefix(vars);
+        reader.prefix = reader.find_prefix(vars, lowest);
         for variable in VARIABLES.iter().filter(|variable| variable.name != "ENV_PREFIX") {
-            match look_up(vars, variable, reader.prefix.as_deref(), read_file) {
+            match look_up(vars, variable, reader.prefix.as_deref(), lowest, read_file) {
                 Ok(found) => reader.found.extend(found),
                 Err(error) => {
                     reader.lost.push(variable.name);
@@ -70,8 +73,8 @@ impl Reader {
     }
 
     /// The application's prefix, which must be known before anything else can be looked up.
-    fn find_prefix(&mut self, vars: &[(OsString, OsString)]) -> Option<String> {
-        let found = look_up(vars, Variable::named("ENV_PREFIX")?, None, &no_file);
+    fn find_prefix(&mut self, vars: &[(OsString, OsString)], lowest: &[Entry]) -> Option<String> {
+        let found = look_up(vars, Variable::named("ENV_PREFIX")?, None, lowest, &no_file);
         let found = found.map_err(|error| self.errors.push(error)).ok()??;
         let prefix = found.value.trim().to_owned();
         if prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
@@ -112,9 +115,20 @@ impl Reader {
         parse: impl Fn(&str) -> Option<T>,
         accepted: &'static str,
     ) -> T {
-        let text = or_default(name, raw);
+        let spelling = self.spelling(name);
+        self.worth(&spelling, or_default(name, raw), parse, accepted)
+    }
+
+    /// What a text is worth, wherever it stands.
+    pub(super) fn worth<T: Default>(
+        &mut self,
+        spelling: &str,
+        text: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        accepted: &'static str,
+    ) -> T {
         parse(text).unwrap_or_else(|| {
-            let variable = self.spelling(name);
+            let variable = spelling.to_owned();
             self.errors.push(ConfigError::Value { variable, value: shown(text), accepted });
             T::default()
         })
@@ -125,10 +139,15 @@ impl Reader {
     }
 
     pub(super) fn command(&mut self, name: &str, raw: Option<&str>) -> Option<CommandLine> {
-        match CommandLine::parse(raw?) {
+        let spelling = self.spelling(name);
+        self.command_in(&spelling, raw?)
+    }
+
+    pub(super) fn command_in(&mut self, spelling: &str, text: &str) -> Option<CommandLine> {
+        match CommandLine::parse(text) {
             Ok(command) => Some(command),
             Err(problem) => {
-                let variable = self.spelling(name);
+                let variable = spelling.to_owned();
                 self.errors.push(ConfigError::Command { variable, problem });
                 None
             }
@@ -137,41 +156,52 @@ impl Reader {
 
     /// The URL that is used, and where it was found. The one that is not used may be anything.
     pub(super) fn database(&mut self) -> (Option<Found>, Option<DatabaseUrl>) {
-        let pg: PgVariables = self.fill();
         let used = self.found("MIGRATION_DATABASE_URL").or_else(|| self.found("DATABASE_URL"));
         let Some(used) = used.cloned() else { return (None, None) };
-        match DatabaseUrl::parse(&used.value, &pg) {
+        let url = self.url(&used.spelling, &used.value);
+        (Some(used), url)
+    }
+
+    /// A URL, wherever it stands; what it leaves out is what `PG*` say.
+    pub(super) fn url(&mut self, spelling: &str, text: &str) -> Option<DatabaseUrl> {
+        let pg: PgVariables = self.fill();
+        let variable = spelling.to_owned();
+        match DatabaseUrl::parse(text, &pg) {
             Ok((url, ignored)) => {
                 let note = |parameter: String| Note::Parameter {
-                    variable: used.spelling.clone(),
+                    variable: variable.clone(),
                     parameter: shown(&parameter),
                 };
                 self.notes.extend(ignored.into_iter().map(note));
-                (Some(used), Some(url))
+                Some(url)
             }
             Err(problem) => {
-                let variable = used.spelling.clone();
                 self.errors.push(ConfigError::Url { variable, problem });
-                (Some(used), None)
+                None
             }
         }
     }
 
     /// A target that stays where it is from one start to the next.
     pub(super) fn target(&mut self, raw: Option<&str>) -> Target {
-        let target = or_default("MIGRATION_TARGET", raw).to_owned();
-        let point = target.rsplit_once('@').map_or(target.as_str(), |(_, point)| point);
+        let spelling = self.spelling("MIGRATION_TARGET");
+        self.target_in(&spelling, or_default("MIGRATION_TARGET", raw))
+    }
+
+    /// The same, wherever it stands.
+    pub(super) fn target_in(&mut self, spelling: &str, target: &str) -> Target {
+        let point = target.rsplit_once('@').map_or(target, |(_, point)| point);
         let steps = target.rsplit_once('+').map(|(_, steps)| steps);
         let moves = point == "base"
             || point.starts_with(['+', '-'])
             || steps.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
         if moves {
-            let variable = self.spelling("MIGRATION_TARGET");
-            self.errors.push(ConfigError::MovingTarget { variable, target: shown(&target) });
+            let variable = spelling.to_owned();
+            self.errors.push(ConfigError::MovingTarget { variable, target: shown(target) });
             return Target::Head;
         }
-        Target::parse(&target).unwrap_or_else(|problem| {
-            let variable = self.spelling("MIGRATION_TARGET");
+        Target::parse(target).unwrap_or_else(|problem| {
+            let variable = spelling.to_owned();
             self.errors.push(ConfigError::Target { variable, problem });
             Target::Head
         })
@@ -224,7 +254,11 @@ impl Reader {
     /// What asks for something that is not there. What is there and faulty is a fault already.
     pub(super) fn check_needs(&mut self, config: &Config) {
         let is_set = |name| self.found(name).is_some() || self.lost.contains(&name);
-        let has_database = is_set("DATABASE_URL") || is_set("MIGRATION_DATABASE_URL");
+        let has_database = is_set("DATABASE_URL")
+            || is_set("MIGRATION_DATABASE_URL")
+            // Of several, the one that lacks it has been named.
+            || config.chains.len() > 1
+            || config.chains.iter().all(|chain| chain.database.is_some());
         let migrates = config.auto_migration != AutoMigration::False;
         let reindexes = config.reindex != Reindex::False;
         // The lock and the history of a reindex live in the database.

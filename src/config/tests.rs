@@ -1,6 +1,7 @@
 //! Whole configurations: defaults, faults, and what must be set together.
 
 use super::*;
+use crate::graph::target::Target;
 
 /// Lines of `NAME=value` as an environment; `/secret` is the one file.
 fn config(text: &str) -> Result<Config, ConfigErrors> {
@@ -29,10 +30,11 @@ fn an_empty_environment_gives_the_defaults() {
     for text in ["", "DATABASE_URL=\nAUTO_MIGRATION= \nRUN_AS=\nLOG_LEVEL=\nWAIT_FOR=\nENV_PREFIX="]
     {
         let config = config(text).unwrap();
-        assert_eq!(config.database, None);
+        let [chain] = &*config.chains else { panic!("one chain") };
+        assert_eq!(chain.database, None);
         assert_eq!(config.auto_migration, AutoMigration::False);
-        assert_eq!(config.migrations_dir, None);
-        assert_eq!(config.target, Target::Head);
+        assert_eq!(chain.dir, None);
+        assert_eq!(chain.target, Target::Head);
         assert_eq!(config.database_ahead, DatabaseAhead::Refuse);
         assert_eq!(config.wait_timeout, Duration::from_mins(1));
         assert_eq!(config.wait_for, []);
@@ -40,13 +42,13 @@ fn an_empty_environment_gives_the_defaults() {
         assert_eq!(config.ddl_lock_timeout, Duration::from_secs(5));
         assert_eq!(config.reindex, Reindex::False);
         assert_eq!(config.reindex_command, None);
-        assert_eq!(config.after_migrate, None);
+        assert_eq!(config.hooks, []);
         assert_eq!(config.stop_timeout, Duration::from_secs(8));
         assert_eq!(config.log, LogSettings { format: LogFormat::Text, level: LogLevel::Info });
         assert!(!config.supervise);
         assert_eq!(config.run_as, None);
         assert_eq!(config.termination_log, Path::new("/dev/termination-log"));
-        assert_eq!(config.for_children, EnvironmentChange::default());
+        assert_eq!(config.for_commands, EnvironmentChange::default());
         assert_eq!(config.for_server, EnvironmentChange::default());
         assert_eq!(config.notes, []);
     }
@@ -78,10 +80,10 @@ fn every_variable_arrives() {
          PGPORT=6543",
     )
     .unwrap();
-    assert_eq!(config.database.unwrap().to_string(), "postgres://u@h:6543/d");
+    assert_eq!(config.chains[0].database.clone().unwrap().to_string(), "postgres://u@h:6543/d");
     assert_eq!(config.auto_migration, AutoMigration::Wait);
-    assert_eq!(config.migrations_dir.unwrap(), Path::new("/sql"));
-    assert_eq!(config.target.to_string(), "1.13-rc1");
+    assert_eq!(config.chains[0].dir.clone().unwrap(), Path::new("/sql"));
+    assert_eq!(config.chains[0].target.to_string(), "1.13-rc1");
     assert_eq!(config.database_ahead, DatabaseAhead::Allow);
     assert_eq!(config.wait_timeout, Duration::from_mins(1));
     let wait_for: Vec<_> = config.wait_for.iter().map(ToString::to_string).collect();
@@ -90,7 +92,7 @@ fn every_variable_arrives() {
     assert_eq!(config.ddl_lock_timeout, Duration::from_millis(500));
     assert_eq!(config.reindex, Reindex::Names(vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(config.reindex_command.unwrap().to_string(), "reindex {}");
-    assert_eq!(config.after_migrate.unwrap().to_string(), "seed 'a b'");
+    assert_eq!(config.hooks[0].command.to_string(), "seed 'a b'");
     assert_eq!(config.stop_timeout, Duration::ZERO);
     assert_eq!(config.log, LogSettings { format: LogFormat::Json, level: LogLevel::Warn });
     assert!(config.supervise);
@@ -240,7 +242,7 @@ fn a_target_that_moves_is_refused() {
         ["head", "heads", "label@head", "1e629a913727", "1.13-rc1", "1.0+build", "baseline"]
     {
         assert_eq!(
-            config(&format!("MIGRATION_TARGET={target}")).unwrap().target.to_string(),
+            config(&format!("MIGRATION_TARGET={target}")).unwrap().chains[0].target.to_string(),
             target
         );
     }
@@ -275,7 +277,11 @@ fn a_parameter_without_effect_is_a_warning_under_the_name_that_was_written() {
 #[test]
 fn how_to_log_and_where_to_end_are_known_whatever_else_is_wrong() {
     let check = |text, format, level| {
-        assert_eq!(log_settings(&environment(text)), LogSettings { format, level }, "{text}");
+        assert_eq!(
+            log_settings(&environment(text), no_file),
+            LogSettings { format, level },
+            "{text}"
+        );
     };
     check("", LogFormat::Text, LogLevel::Info);
     check(
@@ -286,8 +292,8 @@ fn how_to_log_and_where_to_end_are_known_whatever_else_is_wrong() {
     check("ENV_PREFIX=APP_\nAPP_LOG_LEVEL=debug", LogFormat::Text, LogLevel::Debug);
     check("PRELAUNCH_LOG_LEVEL=loud\nLOG_LEVEL=debug", LogFormat::Text, LogLevel::Info);
     let vars = environment("PRELAUNCH_TERMINATION_LOG= /x\nAUTO_MIGRATION=x");
-    assert_eq!(termination_log(&vars), Path::new("/x"));
-    assert_eq!(termination_log(&[]), Path::new("/dev/termination-log"));
+    assert_eq!(termination_log(&vars, no_file), Path::new("/x"));
+    assert_eq!(termination_log(&[], no_file), Path::new("/dev/termination-log"));
 }
 
 #[test]
@@ -307,8 +313,8 @@ fn the_defaults_of_the_table_are_those_that_are_used() {
         let with = config(&format!("{url}\n{}={}", variable.name, variable.default)).unwrap();
         assert_eq!(format!("{with:?}"), format!("{without:?}"), "{}", variable.name);
         assert_eq!(
-            with.database.unwrap().address(),
-            without.database.as_ref().unwrap().address(),
+            with.chains[0].database.clone().unwrap().address(),
+            without.chains[0].database.as_ref().unwrap().address(),
             "{}",
             variable.name
         );

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::ConfigError;
+use super::{CONFIG, ConfigError, file::Entry};
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +56,8 @@ pub(super) enum Level {
     Application,
     /// `<NAME>`.
     Bare,
+    /// The configuration file.
+    File,
 }
 
 const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
@@ -99,6 +101,7 @@ pub const VARIABLES: &[Variable] = &[
     plain("METRICS_FILE", "", "a file for the figures of the run, in Prometheus' text format"),
     plain("TERMINATION_LOG", "/dev/termination-log", "where the last words go as JSON on failure; the default only where it exists"),
     Variable { name: "ENV_PREFIX", default: "", meaning: "the application's own prefix: `ARGILLA_` also reads `ARGILLA_DATABASE_URL`", file: false, reach: Reach::WithoutPrefix },
+    Variable { name: CONFIG, default: "", meaning: "a TOML file with any of these in lower case, several chains, hooks: docs/config-file.md", file: false, reach: Reach::Bare },
     Variable { name: "NOTIFY_SOCKET", default: "", meaning: "set by systemd, which is told of progress; and of readiness where there is no server", file: false, reach: Reach::Bare },
     libpq("PGHOST", "localhost", "host, or directory of the Unix socket"),
     libpq("PGPORT", "5432", "port"),
@@ -167,6 +170,7 @@ pub(super) fn look_up(
     vars: &[(OsString, OsString)],
     variable: &Variable,
     prefix: Option<&str>,
+    lowest: &[Entry],
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Option<Found>, ConfigError> {
     for (level, spelling) in variable.spellings(prefix) {
@@ -190,7 +194,35 @@ pub(super) fn look_up(
             (None, None) => {}
         }
     }
-    Ok(None)
+    look_up_in_file(variable, lowest, read_file)
+}
+
+/// Looks one variable up in the configuration file.
+fn look_up_in_file(
+    variable: &Variable,
+    entries: &[Entry],
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Option<Found>, ConfigError> {
+    let of =
+        |key: &str| entries.iter().find(|entry| entry.key == key && !entry.text.trim().is_empty());
+    let (name, level) = (variable.name, Level::File);
+    match (of(name), of(&file_form(name))) {
+        (Some(value), Some(file)) => {
+            Err(ConfigError::Twice { value: value.spelling.clone(), file: file.spelling.clone() })
+        }
+        (Some(entry), None) => {
+            let value = entry.words.as_ref().map_or_else(|| entry.text.clone(), shell_words::join);
+            let spelling = entry.spelling.clone();
+            Ok(Some(Found { name, spelling, level, from_file: false, value }))
+        }
+        (None, Some(entry)) => {
+            let value = content(&entry.spelling, Path::new(&entry.text), read_file)?;
+            let spelling = entry.spelling.clone();
+            let found = Found { name, spelling, level, from_file: true, value };
+            Ok(Some(found).filter(|found| !found.value.trim().is_empty()))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 /// The value of one spelling; blank is unset.
@@ -207,7 +239,7 @@ fn value_of<'a>(
 }
 
 /// The content of a secret file, without the newline that editors and `echo` leave behind.
-fn content(
+pub(super) fn content(
     variable: &str,
     path: &Path,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
@@ -225,7 +257,7 @@ fn content(
 pub fn help() -> String {
     let mut text = String::from(
         "Environment variables, each read as PRELAUNCH_<NAME>, then with the prefix that \
-         ENV_PREFIX names, then bare (PG* only bare):\n",
+         ENV_PREFIX names, then bare (PG* only bare), then in the file of PRELAUNCH_CONFIG:\n",
     );
     for Variable { name, default, meaning, file, .. } in VARIABLES {
         let or_file = if *file { format!(" (or {})", file_form(name)) } else { String::new() };

@@ -62,13 +62,15 @@ impl From<String> for Answer {
 /// Answers one question on stdout.
 pub fn run(
     config: &Config,
+    chain: Option<&str>,
     question: &Question,
     signals: &Arc<Signals>,
 ) -> Result<ExitCode, Error> {
+    let reading = Reading::of(config, chain, signals)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
     let paint = Paint { on: io::stdout().is_terminal() };
-    let answer = runtime.block_on(answer(&Reading { config, signals }, question, paint));
+    let answer = runtime.block_on(answer(&reading, question, paint));
     // A look-up of a name may block its thread for long, and must not hold us.
     runtime.shutdown_background();
     let Answer { text, refusal } = answer?;

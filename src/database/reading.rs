@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use tracing::warn;
+use tracing::{Span, warn};
 
 use crate::{
-    config::{Config, Reindex},
+    config::{ChainConfig, Config, DatabaseUrl},
     db::{AppliedRow, Database, DbError, Event, HistoryLine, Observed, Recorded, Runner},
     error::Error,
     files::{self, Chain},
@@ -15,7 +15,7 @@ use crate::{
     signals::Signals,
     stage::Stage,
     version_table::VersionTable,
-    wait,
+    wait::{self, Wanted},
 };
 
 /// What a database remembers of its revisions.
@@ -32,13 +32,25 @@ pub(super) struct Ledger {
 /// Where to ask.
 pub(crate) struct Reading<'a> {
     pub(crate) config: &'a Config,
+    /// The chain that is asked about.
+    pub(crate) chain: &'a ChainConfig,
     pub(crate) signals: &'a Arc<Signals>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Of the chain that is named; where there is one alone it need not be.
+    pub(crate) fn of(
+        config: &'a Config,
+        named: Option<&str>,
+        signals: &'a Arc<Signals>,
+    ) -> Result<Self, Error> {
+        let chain = config.chain(named).map_err(Error::WhichChain)?;
+        Ok(Self { config, chain, signals })
+    }
+
     /// The revisions of the image, for whatever engine.
     pub(crate) fn graph(&self) -> Result<Graph, Error> {
-        files::load_graph(self.config.migrations_dir.as_deref()).map_err(Error::Chain)
+        files::load_graph(self.chain).map_err(Error::Chain)
     }
 
     /// The scripts, all of whose heads are wanted, and what the database remembers.
@@ -70,13 +82,14 @@ impl Reading<'_> {
 
     /// The whole history.
     pub(super) async fn history(&self) -> Result<Vec<HistoryLine>, Error> {
+        let url = self.url(false)?;
         let mut database = self.open(None).await?;
         let history = Box::pin(async {
             database.look().await?;
             database.history().await
         });
         let found = self.stopped_by_a_signal(history).await?;
-        let history = found.map_err(|error| Error::unreadable(error, self.config, &database))?;
+        let history = found.map_err(|error| Error::unreadable(error, url, &database))?;
         database.close().await;
         Ok(history)
     }
@@ -84,13 +97,17 @@ impl Reading<'_> {
     /// The scripts, all of whose heads are wanted. `offline` is whether the verb could do without a
     /// database.
     pub(crate) fn chain(&self, offline: bool) -> Result<Chain, Error> {
-        let url = self.config.database.as_ref().ok_or(Error::NoDatabase { offline })?;
-        let directory = self.config.migrations_dir.as_deref();
-        files::load(directory, &Target::Heads, url.engine(), self.config.version_table.as_ref())
-            .map_err(Error::Chain)
+        let url = self.url(offline)?;
+        files::load(self.chain, &Target::Heads, url.engine()).map_err(Error::Chain)
+    }
+
+    /// Where the database is. `offline` is whether the verb could do without one.
+    pub(crate) fn url(&self, offline: bool) -> Result<&'a DatabaseUrl, Error> {
+        self.chain.database.as_ref().ok_or(Error::NoDatabase { offline })
     }
 
     async fn ledger(&self, chain: Option<&Chain>) -> Result<Ledger, Error> {
+        let url = self.url(false)?;
         let mut database = self.open(chain.and_then(Chain::version_table)).await?;
         let ledger = Box::pin(async {
             let observed = database.look().await?;
@@ -102,10 +119,9 @@ impl Reading<'_> {
         });
         let found = self.stopped_by_a_signal(ledger).await?;
         let (observed, applied) =
-            found.map_err(|error| Error::unreadable(error, self.config, &database))?;
+            found.map_err(|error| Error::unreadable(error, url, &database))?;
         database.close().await;
-        let nothing = Asked { reindex: Reindex::False, hook: false, since: None };
-        let current = Look::judge(&observed, chain, &nothing).heads;
+        let current = Look::judge(&observed, chain, &Asked::nothing()).heads;
         let observed = match chain {
             Some(chain) => plan::applied(chain, &observed).into_owned(),
             None => observed,
@@ -117,11 +133,12 @@ impl Reading<'_> {
     pub(crate) async fn open(&self, versions: Option<&VersionTable>) -> Result<Database, Error> {
         let runner = Runner::this();
         // What speaks to a database is a large future, and would be one inside of each verb.
-        let connecting = Box::pin(wait::until_ready(self.config, &runner, versions));
+        let wanted = vec![Wanted { url: self.url(false)?, versions, span: Span::none() }];
+        let connecting = Box::pin(wait::until_ready(self.config, &runner, wanted));
         self.signals.take_note();
         let ready = self.signals.or(connecting).await;
         let ready = ready.map_err(|signal| Error::Stopped { stage: Stage::Wait, signal })?;
-        ready.map_err(Error::Wait)?.ok_or(Error::NoDatabase { offline: false })
+        ready.map_err(Error::Wait)?.pop().ok_or(Error::NoDatabase { offline: false })
     }
 
     pub(crate) async fn stopped_by_a_signal<T>(

@@ -15,7 +15,7 @@ pub mod scratch;
 mod sql;
 pub mod sqlite;
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 pub use self::{
     blocker::Blocker,
@@ -483,6 +483,20 @@ impl Locked {
             Self::Postgres(locked) => locked.unless_lost(work).await,
             // A file lock is ours until we let it go.
             Self::Sqlite(_) => Ok(work.await),
+        }
+    }
+
+    /// The same for several locks at once.
+    pub async fn unless_any_lost<T>(
+        locked: &mut [Self],
+        work: Pin<Box<dyn Future<Output = T> + '_>>,
+    ) -> Result<T, WorkError> {
+        match locked.split_first_mut() {
+            None => Ok(work.await),
+            Some((first, rest)) => {
+                let unless = Box::pin(Self::unless_any_lost(rest, work));
+                first.unless_lost(unless).await?
+            }
         }
     }
 

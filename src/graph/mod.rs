@@ -23,6 +23,7 @@ mod order;
 mod resolve;
 pub mod revision;
 mod route;
+pub mod tags;
 pub mod target;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What is due, by what the history says.
 
 use super::*;
+use crate::db::Success;
 use crate::plan::tests::{chain, observed};
 
 /// Adds a success at the end of a history.
@@ -15,14 +16,16 @@ fn add(observed: &mut Observed, event: Event, subject: &str, heads: &str) {
 }
 
 fn asked(reindex: Reindex, since: Option<i64>) -> Asked {
-    Asked { reindex, hook: true, since }
+    Asked { reindex, hooks: vec![String::new()], since, ..Asked::nothing() }
 }
 
 #[test]
 fn a_hook_is_due_once_for_each_set_of_heads() {
     let chain = chain("a; b<-a", "heads");
     let mut seen = observed(&chain, "a");
-    let hook = |seen: &Observed| Look::judge(seen, Some(&chain), &asked(Reindex::False, None)).hook;
+    let hook = |seen: &Observed| {
+        Look::judge(seen, Some(&chain), &asked(Reindex::False, None)).hooks.len() == 1
+    };
     assert!(hook(&seen));
     add(&mut seen, Event::Hook, "", "a");
     assert!(!hook(&seen));
@@ -40,7 +43,8 @@ fn a_hook_is_due_once_for_each_set_of_heads() {
 #[test]
 fn without_revisions_no_hook_is_due() {
     let chain = chain("a", "head");
-    assert!(!Look::judge(&observed(&chain, ""), Some(&chain), &asked(Reindex::False, None)).hook);
+    let look = Look::judge(&observed(&chain, ""), Some(&chain), &asked(Reindex::False, None));
+    assert_eq!(look.hooks, [""; 0]);
 }
 
 #[test]

@@ -49,8 +49,13 @@ use crate::{
 };
 
 /// Changes a database, or says how it would be changed.
-pub fn run(config: &Config, change: &Change, signals: &Arc<Signals>) -> Result<ExitCode, Error> {
-    let reading = Reading { config, signals };
+pub fn run(
+    config: &Config,
+    chain: Option<&str>,
+    change: &Change,
+    signals: &Arc<Signals>,
+) -> Result<ExitCode, Error> {
+    let reading = Reading::of(config, chain, signals)?;
     let changed = to_its_end(async {
         match change {
             Change::Migrate(asked) => Box::pin(migrate(&reading, asked, false)).await,
@@ -76,7 +81,8 @@ pub fn throwaway(config: &Config, target: &Target, signals: &Arc<Signals>) -> Re
         allow_downgrade: true,
         yes: true,
     };
-    to_its_end(Box::pin(migrate(&Reading { config, signals }, &asked, true)))
+    let reading = Reading::of(config, None, signals)?;
+    to_its_end(Box::pin(migrate(&reading, &asked, true)))
 }
 
 fn to_its_end(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
@@ -166,7 +172,8 @@ async fn seen(
         Ok((observed, kept))
     });
     let looked = reading.stopped_by_a_signal(looked).await?;
-    looked.map_err(|error| Error::unreadable(error, reading.config, database))
+    let url = reading.url(false)?;
+    looked.map_err(|error| Error::unreadable(error, url, database))
 }
 
 /// The lock; none if meanwhile somebody else has done all of it.

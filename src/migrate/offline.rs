@@ -29,8 +29,7 @@ pub(super) fn answer(
     asked: &Migrate,
     paint: Paint,
 ) -> Result<String, Error> {
-    let directory = reading.config.migrations_dir.as_deref();
-    let engine = asked.engine.or(reading.config.database.as_ref().map(DatabaseUrl::engine));
+    let engine = asked.engine.or(reading.chain.database.as_ref().map(DatabaseUrl::engine));
     let to = &asked.revision.to;
     let Some(engine) = engine else {
         if asked.sql {
@@ -41,7 +40,7 @@ pub(super) fn answer(
         let course = Course::offline(graph, recorded, to).map_err(Error::Migrate)?;
         return Ok(pages::route(&course, asked.json, paint));
     };
-    let chain = files::load(directory, &Target::Heads, engine, None).map_err(Error::Chain)?;
+    let chain = files::load(reading.chain, &Target::Heads, engine).map_err(Error::Chain)?;
     let recorded = begins(&chain.graph, asked).map_err(Error::Migrate)?;
     let course = Course::offline(chain.graph.clone(), recorded, to).map_err(Error::Migrate)?;
     let text = if chain.alembic.is_some() {

@@ -23,7 +23,7 @@ pub mod text;
 use std::{
     hash::{BuildHasher as _, RandomState},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -51,13 +51,18 @@ use text::{Created, Draft};
 /// Writes or examines scripts.
 pub fn run(
     config: &Config,
+    chain: Option<&str>,
     verb: &RevisionVerb,
     signals: &Arc<Signals>,
 ) -> Result<ExitCode, Error> {
-    let configured = config.migrations_dir.as_deref();
+    let configured = || {
+        let chain = config.chain(chain).map_err(Error::WhichChain)?;
+        Ok(files::directory_of(chain.dir.as_deref()))
+    };
+    let named = |directory: Option<&PathBuf>| directory.cloned().map_or_else(configured, Ok);
     match verb {
         RevisionVerb::New { message, head, branch, splice, json } => {
-            let directory = files::directory_of(configured);
+            let directory = configured()?;
             let graph = graph_so_far(&directory)?;
             let draft = parents::of_new(&graph, head, *splice).and_then(|parents| {
                 let label = branch.as_ref();
@@ -67,15 +72,17 @@ pub fn run(
             create(&directory, &draft.map_err(Error::Revision)?, *json)
         }
         RevisionVerb::Merge { message, heads, json } => {
-            let directory = files::directory_of(configured);
+            let directory = configured()?;
             let graph = graph_so_far(&directory)?;
             let parents = parents::of_merge(&graph, heads).map_err(Error::Revision)?;
             let id = fresh(&graph, None);
             create(&directory, &Draft { id, title: message, parents, label: None }, *json)
         }
-        RevisionVerb::Import(asked) => import::run(config, asked, signals),
+        RevisionVerb::Import(asked) => {
+            import::run(config, asked, &named(asked.out.as_ref())?, signals)
+        }
         RevisionVerb::Lint { directory, engine, strict, json } => {
-            let directory = files::directory_of(directory.as_deref().or(configured));
+            let directory = named(directory.as_ref())?;
             let scripts = files::read_each(&directory).map_err(Error::Chain)?;
             let findings = lint::examine(&scripts, *engine);
             let text = match (json, findings.as_slice()) {
@@ -101,7 +108,7 @@ pub fn run(
 
 /// The graph of a directory in which there need not be anything yet.
 fn graph_so_far(directory: &Path) -> Result<Graph, Error> {
-    match files::load_graph(Some(directory)) {
+    match files::graph_in(directory) {
         Err(ChainError::Empty { .. }) => Ok(Graph::default()),
         Err(ChainError::Directory { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(Graph::default())

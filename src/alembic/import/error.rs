@@ -2,13 +2,12 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use super::tags::TagError;
 use crate::{
     alembic::{AlembicError, AnswerError},
     config::url::DatabaseUrlError,
     db::DbError,
     engine::Engine,
-    graph::{GraphFault, revision::Place},
+    graph::{GraphFault, revision::Place, tags::TagError},
     script::Direction,
 };
 

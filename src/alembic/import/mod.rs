@@ -26,7 +26,6 @@ mod report;
 mod script;
 mod section;
 mod shape;
-mod tags;
 #[cfg(test)]
 mod tests;
 mod throwaway;
@@ -43,16 +42,13 @@ use std::{
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
+pub use self::error::{ImportError, Missing};
 use self::{
     driver::Driver,
     report::{Report, State},
     script::{Imported, Written},
     section::Section,
     throwaway::Throwaway,
-};
-pub use self::{
-    error::{ImportError, Missing},
-    tags::{TagError, Tagged},
 };
 use super::{Environment, Options, Question, locate, read_answered, read_with};
 use crate::{
@@ -65,7 +61,7 @@ use crate::{
     engine::Engine,
     error::Error,
     files,
-    graph::{Graph, revision::RevisionId},
+    graph::{Graph, revision::RevisionId, tags},
     script::Script,
     signals::Signals,
     stage::Stage,
@@ -85,7 +81,12 @@ struct Importing<'a> {
 }
 
 /// Imports an environment.
-pub fn run(config: &Config, asked: &Import, signals: &Arc<Signals>) -> Result<ExitCode, Error> {
+pub fn run(
+    config: &Config,
+    asked: &Import,
+    out: &Path,
+    signals: &Arc<Signals>,
+) -> Result<ExitCode, Error> {
     signals.take_note();
     let begun = Instant::now();
     let engines = engines(asked);
@@ -113,8 +114,7 @@ pub fn run(config: &Config, asked: &Import, signals: &Arc<Signals>) -> Result<Ex
     let imported = importing.sections(&mut driver, &engines, tags)?;
     let (scripts, missing) = scripts(&imported);
 
-    let out = files::directory_of(asked.out.as_deref().or(config.migrations_dir.as_deref()));
-    let mut report = Report::new(&importing.environment, &versions, &engines, &out);
+    let mut report = Report::new(&importing.environment, &versions, &engines, out);
     for (revision, script) in imported.iter().zip(&scripts) {
         report.add(revision, script.as_ref());
     }
@@ -131,7 +131,7 @@ pub fn run(config: &Config, asked: &Import, signals: &Arc<Signals>) -> Result<Ex
     report.refused(&missing);
 
     let texts: Vec<&Written> = scripts.iter().flatten().collect();
-    let states = states(&out, &imported, &scripts, missing.is_empty()).map_err(Error::Import)?;
+    let states = states(out, &imported, &scripts, missing.is_empty()).map_err(Error::Import)?;
     if asked.verify {
         let migrations = importing.directory.0.join("migrations");
         put(&migrations, &texts).map_err(Error::Import)?;
@@ -152,7 +152,7 @@ pub fn run(config: &Config, asked: &Import, signals: &Arc<Signals>) -> Result<Ex
         .into_iter()
         .filter(|script| states.get(&script.name) == Some(&State::Written))
         .collect();
-    put(&out, &new).map_err(Error::Import)?;
+    put(out, &new).map_err(Error::Import)?;
     report.states(&states);
     info!(
         stage = %Stage::Plan, event = "imported", revisions = imported.len(), written = new.len(),

@@ -14,8 +14,15 @@ use super::{
     shape,
 };
 use crate::{
-    alembic::DEFAULT_VERSION_TABLE, config::Config, db::scratch::Scratch, engine::Engine,
-    error::Error, graph::target::Target, migrate, script::Direction, signals::Signals,
+    alembic::DEFAULT_VERSION_TABLE,
+    config::{ChainConfig, Config},
+    db::scratch::Scratch,
+    engine::Engine,
+    error::Error,
+    graph::target::Target,
+    migrate,
+    script::Direction,
+    signals::Signals,
     stage::Stage,
 };
 
@@ -71,8 +78,7 @@ pub(super) fn verify(
         }
     };
     let config = Config {
-        database: Some(ours.url.clone()),
-        migrations_dir: Some(migrations.to_owned()),
+        chains: vec![ChainConfig::of(ours.url.clone(), migrations.to_owned())],
         wait_for: Vec::new(),
         status_addr: None,
         status_file: None,

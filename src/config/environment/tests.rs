@@ -16,7 +16,7 @@ fn changes(text: &str) -> (String, String) {
         let remove = change.remove.iter().map(|name| format!("-{}", name.to_string_lossy()));
         set.chain(remove).collect::<Vec<_>>().join(" ")
     };
-    (shown(&config.for_server), shown(&config.for_children))
+    (shown(&config.for_server), shown(&config.for_commands))
 }
 
 #[test]

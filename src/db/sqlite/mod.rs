@@ -1,9 +1,10 @@
 //! SQLite: a file, a lock file beside it, and one connection.
 //!
-//! The lock is an advisory lock of the operating system on `<database>.prelaunch-lock`: it
-//! ends with the process, whatever ended it. The lock file is never deleted, since a runner that
-//! had just opened it would then hold a lock on a file that nobody else finds. Its text says who
-//! holds it, for people and for those who wait.
+//! The lock is an advisory lock of the operating system on `<database>.prelaunch-lock`, or on
+//! `<database>.<version table>.prelaunch-lock` for a chain that has such a table: it ends with the
+//! process, whatever ended it. The lock file is never deleted, since a runner that had just opened
+//! it would then hold a lock on a file that nobody else finds. Its text says who holds it, for
+//! people and for those who wait.
 //!
 //! SQLite's own waits are cut short (`busy_timeout`) and repeated by the callers, who can be
 //! stopped; a running statement is ended through its progress handler, because dropping the
@@ -150,7 +151,7 @@ pub struct Queue {
 
 impl Queue {
     pub(crate) fn name(&self) -> String {
-        format!("lock file {}", lock_path(&self.path).display())
+        format!("lock file {}", lock_path(&self.path, self.versions.as_ref()).display())
     }
 
     pub(crate) async fn poll(&mut self) -> Result<(Observed, Option<Holder>), DbError> {
@@ -165,7 +166,8 @@ impl Queue {
 
     fn holder(&self) -> Holder {
         // Another process is writing it perhaps: what cannot be read is not worth an error.
-        let text = std::fs::read_to_string(lock_path(&self.path)).unwrap_or_default();
+        let text = std::fs::read_to_string(lock_path(&self.path, self.versions.as_ref()))
+            .unwrap_or_default();
         let mut words = text.split_whitespace();
         Holder {
             name: words.next().unwrap_or("another process").to_owned(),
@@ -180,7 +182,7 @@ impl Queue {
         if self.lock.is_some() {
             return Ok(true);
         }
-        let path = lock_path(&self.path);
+        let path = lock_path(&self.path, self.versions.as_ref());
         let failed = |source| DbError::File { path: path.display().to_string(), source };
         let mut file = OpenOptions::new()
             .create(true)
@@ -343,8 +345,12 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-fn lock_path(path: &Path) -> PathBuf {
+/// The lock file of a database, or of one version table in it.
+fn lock_path(path: &Path, versions: Option<&VersionTable>) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
+    if let Some(versions) = versions {
+        name.push(format!(".{}", versions.table));
+    }
     name.push(".prelaunch-lock");
     PathBuf::from(name)
 }

@@ -1,8 +1,13 @@
-//! Which release each revision completes, as `--tag ID=TAG` and the lines of `--tags FILE` say.
+//! Which release each revision completes, where not the scripts say so: `--tag ID=TAG` and the lines
+//! of `--tags FILE` of an import, `[chain.tags]` of the configuration file.
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::graph::{Graph, TargetError, revision::RevisionId, target::Target};
+use super::{
+    Graph, GraphFault, TargetError,
+    revision::{Revision, RevisionId},
+    target::Target,
+};
 
 /// A tag that was given for a revision.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -65,7 +70,8 @@ impl Tagged {
         Self::of(id, tag)
     }
 
-    fn of(id: &str, tag: &str) -> Result<Self, TagError> {
+    /// From an id, or its beginning, and a tag.
+    pub fn of(id: &str, tag: &str) -> Result<Self, TagError> {
         let (id, tag) = (id.trim(), tag.trim());
         if id.is_empty() || tag.is_empty() {
             return Err(TagError::Form);
@@ -82,7 +88,7 @@ impl fmt::Display for Tagged {
 }
 
 /// The lines of a file: `ID=TAG` or `ID TAG`; empty lines and what follows a `#` are left out.
-pub(super) fn lines(text: &str) -> Result<Vec<Tagged>, TagError> {
+pub(crate) fn lines(text: &str) -> Result<Vec<Tagged>, TagError> {
     let mut all = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
         let text = text.split('#').next().unwrap_or_default().trim();
@@ -97,8 +103,40 @@ pub(super) fn lines(text: &str) -> Result<Vec<Tagged>, TagError> {
     Ok(all)
 }
 
+impl Graph {
+    /// The same graph with more tags. One for a revision that is not here counts for nothing: the
+    /// list may be made for images that come later.
+    pub fn with_tags(&self, tags: &[Tagged]) -> Result<Self, TagsError> {
+        let is_here = |tag: &&Tagged| {
+            !matches!(self.resolve(&tag.revision), Err(TargetError::Unknown { .. }))
+        };
+        let here: Vec<Tagged> = tags.iter().filter(is_here).cloned().collect();
+        let tags = resolve(self, here).map_err(TagsError::Tag)?;
+        let mut revisions: Vec<Revision> = self.revisions().cloned().collect();
+        for revision in &mut revisions {
+            let Some(tag) = tags.get(&revision.id) else { continue };
+            if let Some(first) = revision.tag.replace(tag.clone()).filter(|first| first != tag) {
+                let (revision, second) = (revision.id.clone(), tag.clone());
+                return Err(TagsError::Tag(TagError::Two { revision, first, second }));
+            }
+        }
+        Self::new(revisions).map_err(TagsError::Graph)
+    }
+}
+
+/// Why a graph cannot have more tags.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TagsError {
+    /// A tag that is none.
+    #[error(transparent)]
+    Tag(TagError),
+    /// Two things of one name.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Graph(Vec<GraphFault>),
+}
+
 /// The tag of each revision that has one.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     graph: &Graph,
     tags: impl IntoIterator<Item = Tagged>,
 ) -> Result<BTreeMap<RevisionId, String>, TagError> {

@@ -1,0 +1,148 @@
+//! Under the locks: revisions of one chain after the other, then hooks, then reindexing.
+
+use tracing::{Instrument as _, warn};
+
+use super::{Run, begins};
+use crate::{
+    apply::{self, ApplyError, Patience, Work},
+    config::{AutoMigration, MigrateCommand},
+    db::{Locked, Observed},
+    error::Error,
+    look::Look,
+    plan::{Next, Plan, State},
+    reindex,
+    stage::Stage,
+};
+
+impl Run<'_> {
+    /// What is due, under the locks: revisions until the targets are reached, hooks, reindexing.
+    pub(super) async fn work(&self, locked: &mut [Locked]) -> Result<(), Error> {
+        let looks = self.migrate_all(locked).await?;
+        let heads = looks.iter().map(Look::heads_text).collect::<Vec<_>>().join(";");
+        let is_ready = |look: &Look| look.state == State::Ready;
+        if self.config.auto_migration == AutoMigration::True && looks.iter().all(is_ready) {
+            for hook in &self.config.hooks {
+                if looks[0].hooks.contains(&hook.name) {
+                    reindex::hook(&mut locked[..1], self.config, hook, &heads, self.signals)
+                        .await
+                        .map_err(Error::Hook)?;
+                }
+            }
+        }
+        if let Some(command) = &self.config.reindex_command {
+            begins(Stage::Reindex);
+            for (at, look) in looks.iter().enumerate() {
+                let (locked, heads) = (&mut locked[at..=at], look.heads_text());
+                let subjects = &look.reindex;
+                reindex::reindex(locked, self.config, command, subjects, &heads, self.signals)
+                    .await
+                    .map_err(|error| self.links[at].fault(Error::Reindex(error)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Migrates one chain after the other, and gives the looks at all of them.
+    async fn migrate_all(&self, locked: &mut [Locked]) -> Result<Vec<Look>, Error> {
+        let observed = self.observe(locked).await?;
+        let mut looks = self.judge_all(&observed);
+        // A refusal of one comes before the first change of another.
+        self.decide(&looks)?;
+        let mut shared = false;
+        let mut moved = false;
+        for (at, link) in self.links.iter().enumerate() {
+            let migrating = self.migrate(at, locked, looks[at].clone(), &mut shared);
+            let migrated = migrating.instrument(link.span.clone()).await;
+            if let Some(look) = migrated.map_err(|error| link.fault(error))? {
+                (looks[at], moved) = (look, true);
+            }
+        }
+        // Whether a hook is due is a question of all heads together.
+        if moved && looks.len() > 1 {
+            looks = self.judge_all(&self.observe(locked).await?);
+            self.decide(&looks)?;
+        }
+        Ok(looks)
+    }
+
+    /// The looks under the locks.
+    async fn observe(&self, locked: &mut [Locked]) -> Result<Vec<Observed>, Error> {
+        let mut all = Vec::new();
+        for (link, locked) in self.links.iter().zip(locked) {
+            let observed = locked.look().instrument(link.span.clone()).await;
+            all.push(observed.map_err(|error| link.fault(Error::Locked(error)))?);
+        }
+        Ok(all)
+    }
+
+    /// Applies until a look finds nothing pending, and gives that look; none if the first one did.
+    /// `shared` is whether the command that migrates several chains has been run.
+    async fn migrate(
+        &self,
+        at: usize,
+        locked: &mut [Locked],
+        first: Look,
+        shared: &mut bool,
+    ) -> Result<Option<Look>, Error> {
+        let (mut look, mut seen, mut applied) = (first, None, false);
+        loop {
+            match self.next(&look) {
+                Next::Refuse(refusal) | Next::Await(refusal) => {
+                    return Err(Error::Refused(refusal));
+                }
+                Next::Start | Next::Work => (),
+            }
+            let (AutoMigration::True, State::Pending(plan), Some(chain)) =
+                (self.config.auto_migration, &look.state, &self.links[at].chain)
+            else {
+                return Ok(seen.map(|()| look));
+            };
+            if applied {
+                return Err(Error::unreached(chain, &look, plan));
+            }
+            if chain.alembic.is_some() {
+                self.delegate(at, locked, plan, shared).await?;
+                let recorded = apply::record(&mut locked[at], chain, plan, &look.heads).await;
+                recorded.map_err(Error::Migration)?;
+                applied = true;
+            } else {
+                let work = Work::of_plan(chain, plan, look.heads.clone()).map_err(Error::Chain)?;
+                match apply::apply(&mut locked[at], &work, Patience::of(self.config)).await {
+                    Ok(()) => applied = true,
+                    // Each time the ledger has grown, so that this comes to an end.
+                    Err(error @ ApplyError::Overtaken { .. }) => warn!(
+                        stage = %Stage::Apply, event = "overtaken", why = error.to_string(),
+                        "somebody works beside us past the lock; looks again"
+                    ),
+                    Err(error) => return Err(Error::Apply(error)),
+                }
+            }
+            let observed = locked[at].look().await.map_err(Error::Locked)?;
+            (look, seen) = (self.judge(at, &observed, &[]), Some(()));
+        }
+    }
+
+    /// Has Alembic, or the command that does its work, apply what is pending; one that is `shared`
+    /// is run once, for the first chain that needs it.
+    async fn delegate(
+        &self,
+        at: usize,
+        locked: &mut [Locked],
+        plan: &Plan,
+        shared: &mut bool,
+    ) -> Result<(), Error> {
+        let link = &self.links[at];
+        let Some(chain) = &link.chain else { return Ok(()) };
+        let locked = match &link.config.command {
+            Some(MigrateCommand::Shared(_)) if *shared => return Ok(()),
+            Some(MigrateCommand::Shared(_)) => {
+                *shared = true;
+                locked
+            }
+            Some(MigrateCommand::Own(_)) | None => &mut locked[at..=at],
+        };
+        apply::delegate(locked, self.config, link.config, chain, plan, self.signals)
+            .await
+            .map_err(Error::Migration)
+    }
+}

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -58,15 +59,22 @@ def eventually(what, condition, patience=PATIENCE):
 class Postgres:
     name = "PostgreSQL"
 
-    def __init__(self):
+    def __init__(self, password=None):
         self.database = f"argilla_{secrets.token_hex(4)}"
-        self.password = secrets.token_hex(8)
+        # As it is written in a URL.
+        self.password = password or secrets.token_hex(8)
         address = SERVER.split("@")[1].split("/")[0]
         self.rest = f"{self.database}:{self.password}@{address}/{self.database}"
-        psql(SERVER, f"create role {self.database} login password '{self.password}'")
+        psql(SERVER, f"create role {self.database} login password '{urllib.parse.unquote(self.password)}'")
         psql(SERVER, f"create database {self.database} owner {self.database}")
         self.url = f"postgresql+asyncpg://{self.rest}"
         self.forms = [f"postgresql://{self.rest}", f"postgresql+psycopg2://{self.rest}"]
+
+    def web(self):
+        """A role that may not create tables; its name and password."""
+        role, password = f"{self.database}_web", secrets.token_hex(8)
+        psql(SERVER, f"create role {role} login password '{password}'")
+        return role, password
 
     def query(self, sql):
         return psql(f"postgresql://{self.rest}", sql)
@@ -261,9 +269,9 @@ def serving(env):
     return prelaunch({**env, "UVICORN_PORT": str(port())}, *SERVE)
 
 
-def theirs(env, server=True):
+def theirs(env, server=True, target="head"):
     """What Argilla's start script does, in its order and by its commands."""
-    words = ["python -m argilla_server database migrate"]
+    words = [f"python -m argilla_server database migrate --revision {target}"]
     if "USERNAME" in env:
         words.append('python -m argilla_server database users create --first-name "$USERNAME" --username '
                      '"$USERNAME" --password "$PASSWORD" --role owner --api-key "$API_KEY"')  # fmt: skip

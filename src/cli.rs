@@ -42,7 +42,8 @@ pub enum Command {
     /// `MIGRATION_TARGET`, `DATABASE_AHEAD`, `AFTER_MIGRATE` and the like) does not count here.
     #[command(arg_required_else_help = true, after_long_help = tables())]
     Database {
-        /// The chain that is meant, where the configuration file has several.
+        /// The chain that is meant, where the configuration file has several; a question is about all
+        /// of them without it.
         #[arg(long, global = true, value_name = "NAME")]
         chain: Option<String>,
         /// The question, or what to do.
@@ -288,6 +289,27 @@ pub enum Question {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Question {
+    /// Whether the answer is for a program that draws.
+    #[must_use]
+    pub fn is_diagram(&self) -> bool {
+        matches!(self, Self::Revisions { format: Some(Format::Mermaid | Format::Dot), .. })
+    }
+
+    /// Whether the answer is JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        match self {
+            Self::Revisions { json, format, .. } => *json || *format == Some(Format::Json),
+            Self::Current { json }
+            | Self::Heads { json, .. }
+            | Self::Check { json }
+            | Self::History { json, .. }
+            | Self::Log { json } => *json,
+        }
+    }
 }
 
 /// Where to migrate, and how.

@@ -13,7 +13,8 @@
 //! `main` hands the environment to [`config::read`], which gives a [`config::Config`] or every
 //! fault at once, and calls [`run::run`]. There the stages follow each other on one screen:
 //!
-//! 1. [`files::load`] reads the scripts into a [`files::Chain`]: a sound graph, and a target in it.
+//! 1. [`files::load`] reads the scripts of each chain into a [`files::Chain`]: a sound graph, and a
+//!    target in it. Mostly there is one; where there are several, each stage below is for all.
 //! 2. [`wait::until_ready`] tries the database and all else until each answers, and gives a
 //!    [`db::Database`], which can only look.
 //! 3. [`db::Database::look`] brings back what the database remembers, in one query.
@@ -34,8 +35,9 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`run`] | the flow, one call for each stage |
+//! | [`run`] | the flow, one call for each stage; `run/work.rs`: what happens under the locks |
 //! | [`stage`], [`error`] | the names of the stages; the table of exit codes |
+//! | [`link`] | the chains of a run, with their scripts and what makes an error one of theirs |
 //! | [`wait`] | until everything answers; what passes by itself, and what is a refusal |
 //! | [`look`] | everything that can make a run necessary, as one value |
 //! | [`lock`] | the queue, polled; and the wait for another runner's work |
@@ -50,7 +52,7 @@
 //! | `pause` | how long until the next try, and when to stop trying |
 //! | [`graph`] | revisions, order, targets |
 //! | [`script`] | a file of SQL: header, sections, statements, checksum |
-//! | [`config`] | the environment as one checked value; URLs, commands, misspelt names |
+//! | [`config`] | environment and configuration file as one checked value; URLs, commands, misspelt names |
 //! | [`engine`], [`values`] | PostgreSQL or SQLite; truth words and durations |
 //! | [`version_table`] | the name of the table in which Alembic keeps what is applied |
 //! | [`db`] | both engines: connecting, looking, the lock, the work; all SQL of our own |
@@ -75,7 +77,8 @@
 //! - **Nobody changes a database without a [`db::Locked`]**, which only the queue gives out. And
 //!   the lock is not relied upon: the first statement of each revision's transaction inserts its
 //!   ledger row, on which a second runner of the same revision blocks and fails.
-//! - **A plan that was made without the lock is only reported.**
+//! - **A plan that was made without the lock is only reported.** With several chains nothing is
+//!   changed before each of them was looked at under the locks of all.
 //! - **Nobody but `exec` becomes another process**, and only `child`, `exec` and, at the terminal,
 //!   [`alembic::import`] start one. Signal handlers stay from the start of `main` until `execve` resets them.
 //! - **No wait without a bound, and none that a signal does not end.** Pauses come from `pause`
@@ -103,9 +106,9 @@
 pub mod run;
 pub mod stage;
 pub mod error;
+pub mod link;
 pub mod wait;
 pub mod look;
-pub mod link;
 pub mod lock;
 pub mod plan;
 pub mod apply;

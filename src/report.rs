@@ -6,23 +6,17 @@
 //! is written there: it would be shown when the server fails later.
 #![expect(clippy::disallowed_methods, reason = "writes the termination log; ends after a panic")]
 
-use std::{fmt, fmt::Write as _, io::IsTerminal as _, io::Write as _, path::Path};
+mod lines;
+
+use std::{io::IsTerminal as _, io::Write as _, path::Path};
 
 use serde_json::json;
-use tracing::{Event, Level, Subscriber, field::Field, field::Visit, level_filters::LevelFilter};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    Layer as _,
-    filter::Targets,
-    fmt::{
-        FmtContext, FormatEvent, FormatFields, FormattedFields,
-        format::Writer,
-        time::{FormatTime as _, SystemTime},
-    },
-    layer::SubscriberExt as _,
-    registry::LookupSpan,
-    util::SubscriberInitExt as _,
+    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
+use self::lines::{Json, Text};
 use crate::{
     config::{LogFormat, LogLevel, LogSettings, Note},
     error::Error,
@@ -56,10 +50,7 @@ pub fn init(settings: LogSettings) {
         LogFormat::Text => {
             lines.event_format(Text { colour: std::io::stderr().is_terminal() }).boxed()
         }
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_span_list(false);
-            lines.with_target(false).boxed()
-        }
+        LogFormat::Json => lines.event_format(Json).boxed(),
     };
     // Signs of life do not depend on what is logged.
     let ours = Targets::new().with_target("prelaunch", LevelFilter::DEBUG);
@@ -118,81 +109,5 @@ fn termination_message(stage: &str, code: u8, words: &str) -> String {
         let surplus = (message.len() - TERMINATION_MESSAGE).div_ceil(2).max(8);
         let keep = shown.len().saturating_sub(surplus);
         shown.truncate(shown.floor_char_boundary(keep));
-    }
-}
-
-/// `2026-01-01T00:00:00.000000Z  INFO wait: answers chain=core what=… tries=1`
-#[derive(Debug)]
-struct Text {
-    colour: bool,
-}
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = Line::default();
-        event.record(&mut line);
-        SystemTime.format_time(&mut writer)?;
-        let level = *event.metadata().level();
-        let (on, off) = match (self.colour, level) {
-            (true, Level::ERROR) => ("\x1b[31m", "\x1b[0m"),
-            (true, Level::WARN) => ("\x1b[33m", "\x1b[0m"),
-            _ => ("", ""),
-        };
-        write!(writer, " {on}{level:>5}{off} ")?;
-        if !line.stage.is_empty() {
-            write!(writer, "{}: ", line.stage)?;
-        }
-        write!(writer, "{}", line.message)?;
-        // The chain, where there are several.
-        for span in context.event_scope().into_iter().flatten() {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                write!(writer, " {fields}")?;
-            }
-        }
-        writeln!(writer, "{}", line.fields)
-    }
-}
-
-/// The fields of an event, in the order in which they were given.
-#[derive(Default)]
-struct Line {
-    stage: String,
-    message: String,
-    fields: String,
-}
-
-impl Line {
-    fn add(&mut self, field: &Field, value: String) {
-        match field.name() {
-            "stage" => self.stage = value,
-            "message" => self.message = value,
-            // The name for machines says what the message says.
-            "event" => (),
-            name => {
-                let quoted = value.is_empty() || value.contains([' ', '"', '=', '\n']);
-                let value = if quoted { format!("{value:?}") } else { value };
-                // Writing to a `String` cannot fail.
-                let _ = write!(self.fields, " {name}={value}");
-            }
-        }
-    }
-}
-
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, format!("{value:?}"));
     }
 }

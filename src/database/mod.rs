@@ -31,6 +31,7 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::json;
 
 use self::{
     listing::{Line, Listing},
@@ -50,12 +51,12 @@ struct Answer {
     /// For stdout.
     text: String,
     /// Why the exit code is not 0 although the question was answered.
-    refusal: Option<Refusal>,
+    refused: Option<Error>,
 }
 
 impl From<String> for Answer {
     fn from(text: String) -> Self {
-        Self { text, refusal: None }
+        Self { text, refused: None }
     }
 }
 
@@ -66,18 +67,50 @@ pub fn run(
     question: &Question,
     signals: &Arc<Signals>,
 ) -> Result<ExitCode, Error> {
-    let reading = Reading::of(config, chain, signals)?;
+    let readings = if question.is_diagram() {
+        // It is one diagram.
+        vec![Reading::of(config, chain, signals)?]
+    } else {
+        Reading::all(config, chain, signals)?
+    };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Setup)?;
     let paint = Paint { on: io::stdout().is_terminal() };
-    let answer = runtime.block_on(answer(&reading, question, paint));
+    let answer = runtime.block_on(answers(&readings, question, paint));
     // A look-up of a name may block its thread for long, and must not hold us.
     runtime.shutdown_background();
-    let Answer { text, refusal } = answer?;
+    let Answer { text, refused } = answer?;
     // Whoever reads what follows may stop reading it.
     signals.end_at_once();
     write(&text).map_err(Error::Output)?;
-    refusal.map_or(Ok(ExitCode::SUCCESS), |refusal| Err(Error::Refused(refusal)))
+    refused.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// The answers of all chains under their names, as an object where they are JSON.
+async fn answers(
+    readings: &[Reading<'_>],
+    question: &Question,
+    paint: Paint,
+) -> Result<Answer, Error> {
+    if let [only] = readings {
+        return answer(only, question, paint).await;
+    }
+    let (mut texts, mut first) = (Vec::new(), None);
+    for reading in readings {
+        let name = &reading.chain.name;
+        let of_chain = |error| Error::InChain { chain: name.clone(), source: Box::new(error) };
+        let Answer { text, refused } = answer(reading, question, paint).await.map_err(of_chain)?;
+        first = first.or(refused.map(of_chain));
+        texts.push((name, text));
+    }
+    let text = if question.is_json() {
+        let pairs = texts.iter().map(|(name, text)| format!("{}:{}", json!(name), text.trim_end()));
+        format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))
+    } else {
+        let parts = texts.iter().map(|(name, text)| format!("[{name}]\n{text}"));
+        parts.collect::<Vec<_>>().join("\n")
+    };
+    Ok(Answer { text, refused: first })
 }
 
 async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Result<Answer, Error> {
@@ -144,7 +177,7 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
             } else {
                 pages::pending(&listing, &pending)
             };
-            Answer { text, refusal }
+            Answer { text, refused: refusal.map(Error::Refused) }
         }
         Question::Log { json } => {
             let history = reading.history().await?;

@@ -48,6 +48,18 @@ impl<'a> Reading<'a> {
         Ok(Self { config, chain, signals })
     }
 
+    /// Of the chain that is named, else of all of them.
+    pub(super) fn all(
+        config: &'a Config,
+        named: Option<&str>,
+        signals: &'a Arc<Signals>,
+    ) -> Result<Vec<Self>, Error> {
+        if named.is_some() {
+            return Ok(vec![Self::of(config, named, signals)?]);
+        }
+        Ok(config.chains.iter().map(|chain| Self { config, chain, signals }).collect())
+    }
+
     /// The revisions of the image, for whatever engine.
     pub(crate) fn graph(&self) -> Result<Graph, Error> {
         files::load_graph(self.chain).map_err(Error::Chain)

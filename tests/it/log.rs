@@ -63,7 +63,8 @@ impl Field {
 impl Row {
     /// Whether these are its fields, all that it must have and none that it cannot.
     fn has(&self, fields: &BTreeMap<String, Value>, in_text: bool) -> bool {
-        let known = fields.iter().all(|(name, value)| {
+        // Any line may say to which of several chains it belongs.
+        let known = fields.iter().filter(|(name, _)| *name != "chain").all(|(name, value)| {
             let field = self.fields.iter().find(|field| field.name == *name);
             field.is_some_and(|field| match field.kind {
                 // As text, a name may look like something else.
@@ -179,6 +180,7 @@ fn schema() -> Value {
         let mut properties = json!({
             "timestamp": {"type": "string", "format": "date-time"},
             "stage": {"enum": STAGES},
+            "chain": {"type": "string"},
             "event": {"const": row.event},
             "level": {"const": row.level},
             "message": match &row.message {

@@ -12,7 +12,9 @@ import sys
 import time
 import urllib.request
 
-from bed import ROOT, docker, eventually, name, run
+import yaml
+
+from bed import DIR, ROOT, docker, eventually, name, run
 
 REPLICAS = 3
 KEY = {"X-Argilla-Api-Key": "argilla.apikey"}
@@ -111,8 +113,57 @@ def main():
     docker("rm", "-f", "-v", alone)
 
 
+def it_needs_no_more_than_the_manifest_gives():
+    """Confined as in kubernetes.yaml: nothing of the root can be written, no capabilities, 2 GB."""
+    environment = compose_environment()
+    confined = name("confined")
+    docker("run", "-d", "--name", confined, "--network", f"{PROJECT}_default", "-p", "127.0.0.1:16950:6900",
+           "--read-only", "--tmpfs", "/tmp:mode=1777", "--tmpfs", "/var/lib/argilla:uid=1000,gid=1000",
+           "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "-m", "2g",
+           *(word for pair in environment.items() for word in ("-e", "=".join(pair))),
+           "-e", "HF_HOME=/tmp/huggingface", "argilla-prelaunch")  # fmt: skip
+    try:
+        asked = "http://127.0.0.1:16950/api/v1/version"
+        eventually(lambda: answers(asked), what=lambda: docker("logs", confined))
+        check("confined it serves as well", ran(docker("logs", confined)), [])
+    finally:
+        docker("rm", "-f", "-v", confined)
+
+
+def compose_environment():
+    return yaml.safe_load(FILE.read_text())["x-environment"]
+
+
+def answers(address):
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def their_script_under_docker_stop():
+    """The steps of Argilla's start script, at its place in Argilla's image."""
+    script = DIR / "start_argilla_server.sh"
+    script.write_text("set -e\npython -m argilla_server database migrate\npython -m uvicorn --host 0.0.0.0\n")
+    theirs = name("theirs")
+    docker("run", "-d", "--name", theirs, "--network", f"{PROJECT}_default",
+           "-e", "ARGILLA_ELASTICSEARCH=http://elasticsearch:9200", "-e", "ARGILLA_REDIS_URL=redis://redis:6379/0",
+           "-v", f"{script}:/home/argilla/{script.name}:ro", "argilla/argilla-server:v2.8.0")  # fmt: skip
+    try:
+        eventually(lambda: "Uvicorn running" in docker("logs", theirs), what=lambda: docker("logs", theirs))
+        begun = time.monotonic()
+        docker("stop", "-t", "10", theirs)
+        code = json.loads(docker("inspect", theirs))[0]["State"]["ExitCode"]
+        print(f"  theirs: docker stop took {time.monotonic() - begun:.1f} s, exit {code}", flush=True)
+    finally:
+        docker("rm", "-f", "-v", theirs)
+
+
 try:
     main()
+    it_needs_no_more_than_the_manifest_gives()
+    their_script_under_docker_stop()
 finally:
     compose("down", "-v", "-t", "2", check=False)
 if failures:

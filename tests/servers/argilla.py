@@ -157,11 +157,8 @@ def what_their_replicas_do(kind, search):
     if True in serve:
         stopped = starts[serve.index(True)]
         stopped.process.terminate()
-        try:
-            stopped.process.wait(5)
-            tell("theirs", f"SIGTERM: ended with {stopped.process.returncode}")
-        except subprocess.TimeoutExpired:
-            tell("theirs", f"SIGTERM: after 5 s the server still answers: {stopped.api('version')[0] == 200}")
+        code = stopped.process.wait(bed.PATIENCE)
+        tell("theirs", f"SIGTERM: the shell ends with {code}, the server still answers: {stopped.api('version')[0] == 200}")
     for one in starts:
         one.kill()
     again = theirs(env, server=False)

@@ -74,7 +74,7 @@ def ran(logs):
 def main():
     compose("build")
     link = docker("run", "--rm", "--entrypoint", "readlink", "argilla-prelaunch",
-                  "/opt/prelaunch/argilla_server").strip()  # fmt: skip
+                  "/opt/prelaunch/package").strip()  # fmt: skip
     check("the link leads to the package", link, "/opt/venv/lib/python3.11/site-packages/argilla_server")
     begun = time.monotonic()
     compose("up", "-d", "--scale", f"argilla={REPLICAS}")

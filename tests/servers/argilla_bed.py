@@ -194,18 +194,18 @@ def environment(database, search=None, path=f"{VENV}/bin", **more):
         "ARGILLA_DATABASE_URL": database.url, "UVICORN_APP": "argilla_server:app",
         "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1", "ARGILLA_AUTH_SECRET_KEY": "the same",
         "PRELAUNCH_CONFIG": str(EXAMPLE / "prelaunch.toml"), "ARGILLA_PACKAGE": str(package()),
-        "ARGILLA_FIRST_USER": str(EXAMPLE / "first_user.py"),
+        "ARGILLA_PROGRAMS": str(EXAMPLE),
         **(search.environment() if search else {}), **more,
     }  # fmt: skip
 
 
 def package():
     """The link that the Dockerfile makes, by the Dockerfile's own command."""
-    link = WORK / "argilla_server"
+    link = WORK / "package"
     if not link.is_symlink():
         text = (EXAMPLE / "Dockerfile").read_text().replace("\\\n", " ")
         (command,) = re.findall(r"^RUN (.*)$", text, re.MULTILINE)
-        command = command.replace("/opt/prelaunch/argilla_server", str(link))
+        command = command.replace("/opt/prelaunch/package", str(link))
         subprocess.run(["sh", "-ec", command], check=True, env={"PATH": f"{VENV}/bin:/usr/bin:/bin"})
     return link
 
@@ -283,7 +283,7 @@ def theirs(env, server=True, target="head"):
     # A file as theirs: what bash is given by -c, it becomes at the end, and what it reads it does not.
     script = WORK / f"start-{secrets.token_hex(4)}.sh"
     script.write_text("\n".join(["set -e", *words, ""]))
-    unknown = {"PRELAUNCH_CONFIG", "ARGILLA_PACKAGE", "ARGILLA_FIRST_USER", "WAIT_FOR"}
+    unknown = {"PRELAUNCH_CONFIG", "ARGILLA_PACKAGE", "ARGILLA_PROGRAMS", "WAIT_FOR"}
     return Start(["bash", str(script)], {k: v for k, v in env.items() if k not in unknown})
 
 

@@ -87,6 +87,8 @@ def a_second_start_changes_nothing(database, search):
     env = environment(database, search, path=path, **USER)
     start = prelaunch(env, "/bin/true")
     check("a start at head needs no Python", (start.ended(), left.read_text()), (0, ""), start.said())
+    control = prelaunch(environment(type(database)(), search, path=path), "/bin/true")
+    check("a start with something to do needs it", (control.ended(), "upgrade.py" in left.read_text()), (19, True))
     trace = bed.WORK / "trace"
     traced = bed.Start(
         ["strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace),
@@ -240,9 +242,9 @@ def reindexing_is_theirs_under_our_lock(database, search):
     env = environment(database, search, **USER)
     start = serving(env)
     check("a server for the datasets", start.serves(), True, start.said())
-    made(start, records)
+    name = f"rg.{made(start, records)}"
+    eventually(search.indices, lambda: search.indices().get(name) == records)
     start.stop()
-    name = eventually(search.indices, lambda: next((n for n, c in search.indices().items() if c == records), None))
     bed.request(f"{search.url}/{name}", method="DELETE")
     check("its index is gone", name in search.indices(), False)
     asking = {**env, "REINDEX_DATASETS": "true"}
@@ -262,7 +264,7 @@ def reindexing_is_theirs_under_our_lock(database, search):
 
 
 def made(start, records):
-    """A dataset with records, by the server's API."""
+    """A dataset with records, by the server's API; its id."""
     workspace = start.api("workspaces", {"name": "w"})[1]["id"]
     dataset = start.api("datasets", {"name": "d", "workspace_id": workspace})[1]["id"]
     start.api(f"datasets/{dataset}/fields",
@@ -274,6 +276,7 @@ def made(start, records):
     items = [{"fields": {"text": f"record {number}"}} for number in range(records)]
     added = start.api(f"datasets/{dataset}/records/bulk", {"items": items})
     check("a dataset with records", (published[0], added[0]), (200, 201), str(published), str(added)[:500])
+    return dataset
 
 
 def another_role_may_migrate(search):

@@ -7,7 +7,7 @@
 use std::{error::Error as StdError, io};
 
 use crate::{
-    alembic::import::ImportError,
+    alembic::import::error::ImportError,
     apply::ApplyError,
     config::{ConfigErrors, DatabaseUrl, WhichChain, url::Address},
     database::range::RangeError,

@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +20,7 @@ use toml::{
 use super::{
     error::{ConfigError, FileProblem},
     file::interpolation::Variable as Value,
-    variables::{VARIABLES, Variable, file_form},
+    variables::{Found, Level, VARIABLES, Variable, content, file_form},
 };
 use crate::graph::revision::Place;
 
@@ -82,6 +83,39 @@ pub(super) struct ConfigFile {
     pub(super) deprecated: Vec<(String, String)>,
     /// Every variable that a value speaks of.
     pub(super) uses: BTreeSet<String>,
+}
+
+impl ConfigFile {
+    /// Looks one variable up: what the environment does not say.
+    pub(super) fn look_up(
+        &self,
+        variable: &Variable,
+        read_file: &dyn Fn(&Path) -> io::Result<String>,
+    ) -> Result<Option<Found>, ConfigError> {
+        let of = |key: &str| {
+            self.variables.iter().find(|entry| entry.key == key && !entry.text.trim().is_empty())
+        };
+        let (name, level) = (variable.name, Level::File);
+        match (of(name), of(&file_form(name))) {
+            (Some(value), Some(file)) => Err(ConfigError::Twice {
+                value: value.spelling.clone(),
+                file: file.spelling.clone(),
+            }),
+            (Some(entry), None) => {
+                let value =
+                    entry.words.as_ref().map_or_else(|| entry.text.clone(), shell_words::join);
+                let spelling = entry.spelling.clone();
+                Ok(Some(Found { name, spelling, level, from_file: false, value }))
+            }
+            (None, Some(entry)) => {
+                let value = content(&entry.spelling, Path::new(&entry.text), read_file)?;
+                let spelling = entry.spelling.clone();
+                let found = Found { name, spelling, level, from_file: true, value };
+                Ok(Some(found).filter(|found| !found.value.trim().is_empty()))
+            }
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// Reads the text of a file.

@@ -156,7 +156,7 @@ fn config_file(
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> (ConfigFile, Vec<ConfigError>) {
     let found = Variable::named(CONFIG)
-        .map_or(Ok(None), |variable| variables::look_up(vars, variable, None, &[], &no_file));
+        .map_or(Ok(None), |variable| variables::look_up(vars, variable, None, &no_file));
     let found = match found {
         Ok(found) => found,
         Err(error) => return (ConfigFile::default(), vec![error]),

@@ -13,7 +13,7 @@ use super::{
     LogSettings, Note, RawVariables, Reindex, VARIABLES, Variable,
     choices::entries,
     error::shown,
-    file::{ConfigFile, Entry},
+    file::ConfigFile,
     url::PgVariables,
     variables::{Found, Level, look_up},
 };
@@ -34,6 +34,20 @@ pub(super) fn or_default<'a>(name: &str, raw: Option<&'a str>) -> &'a str {
         .unwrap_or_default()
 }
 
+/// Looks one variable up, in the environment and then in the file.
+fn find(
+    vars: &[(OsString, OsString)],
+    file: &ConfigFile,
+    variable: &Variable,
+    prefix: Option<&str>,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Option<Found>, ConfigError> {
+    match look_up(vars, variable, prefix, read_file)? {
+        Some(found) => Ok(Some(found)),
+        None => file.look_up(variable, read_file),
+    }
+}
+
 /// What was found, and what was wrong with it.
 pub(super) struct Reader {
     pub(super) prefix: Option<String>,
@@ -51,7 +65,6 @@ impl Reader {
         file: &ConfigFile,
         read_file: &dyn Fn(&Path) -> io::Result<String>,
     ) -> Self {
-        let lowest = &file.variables;
         let mut reader = Self {
             prefix: None,
             found: Vec::new(),
@@ -59,9 +72,9 @@ impl Reader {
             errors: Vec::new(),
             notes: Vec::new(),
         };
-        reader.prefix = reader.find_prefix(vars, lowest);
+        reader.prefix = reader.find_prefix(vars, file);
         for variable in VARIABLES.iter().filter(|variable| variable.name != "ENV_PREFIX") {
-            match look_up(vars, variable, reader.prefix.as_deref(), lowest, read_file) {
+            match find(vars, file, variable, reader.prefix.as_deref(), read_file) {
                 Ok(found) => reader.found.extend(found),
                 Err(error) => {
                     reader.lost.push(variable.name);
@@ -73,8 +86,8 @@ impl Reader {
     }
 
     /// The application's prefix, which must be known before anything else can be looked up.
-    fn find_prefix(&mut self, vars: &[(OsString, OsString)], lowest: &[Entry]) -> Option<String> {
-        let found = look_up(vars, Variable::named("ENV_PREFIX")?, None, lowest, &no_file);
+    fn find_prefix(&mut self, vars: &[(OsString, OsString)], file: &ConfigFile) -> Option<String> {
+        let found = find(vars, file, Variable::named("ENV_PREFIX")?, None, &no_file);
         let found = found.map_err(|error| self.errors.push(error)).ok()??;
         let prefix = found.value.trim().to_owned();
         if prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {

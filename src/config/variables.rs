@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CONFIG, ConfigError, file::Entry};
+use super::{CONFIG, ConfigError};
 
 #[cfg(test)]
 mod tests;
@@ -165,12 +165,11 @@ pub(super) struct Found {
     pub(super) value: String,
 }
 
-/// Looks one variable up by precedence.
+/// Looks one variable up in the environment, by precedence.
 pub(super) fn look_up(
     vars: &[(OsString, OsString)],
     variable: &Variable,
     prefix: Option<&str>,
-    lowest: &[Entry],
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Option<Found>, ConfigError> {
     for (level, spelling) in variable.spellings(prefix) {
@@ -194,35 +193,7 @@ pub(super) fn look_up(
             (None, None) => {}
         }
     }
-    look_up_in_file(variable, lowest, read_file)
-}
-
-/// Looks one variable up in the configuration file.
-fn look_up_in_file(
-    variable: &Variable,
-    entries: &[Entry],
-    read_file: &dyn Fn(&Path) -> io::Result<String>,
-) -> Result<Option<Found>, ConfigError> {
-    let of =
-        |key: &str| entries.iter().find(|entry| entry.key == key && !entry.text.trim().is_empty());
-    let (name, level) = (variable.name, Level::File);
-    match (of(name), of(&file_form(name))) {
-        (Some(value), Some(file)) => {
-            Err(ConfigError::Twice { value: value.spelling.clone(), file: file.spelling.clone() })
-        }
-        (Some(entry), None) => {
-            let value = entry.words.as_ref().map_or_else(|| entry.text.clone(), shell_words::join);
-            let spelling = entry.spelling.clone();
-            Ok(Some(Found { name, spelling, level, from_file: false, value }))
-        }
-        (None, Some(entry)) => {
-            let value = content(&entry.spelling, Path::new(&entry.text), read_file)?;
-            let spelling = entry.spelling.clone();
-            let found = Found { name, spelling, level, from_file: true, value };
-            Ok(Some(found).filter(|found| !found.value.trim().is_empty()))
-        }
-        (None, None) => Ok(None),
-    }
+    Ok(None)
 }
 
 /// The value of one spelling; blank is unset.

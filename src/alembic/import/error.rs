@@ -140,14 +140,16 @@ pub enum ImportError {
         difference: String,
     },
     /// The imported scripts do not run.
-    #[error("{engine}: the scripts do not lead to `{target}`; nothing was written")]
+    #[error("{engine}: the scripts do not lead to `{target}`; nothing was written: {why}")]
     Migrate {
         /// The engine.
         engine: Engine,
         /// Where they should have led.
         target: String,
-        /// Why.
-        source: Box<crate::error::Error>,
+        /// Why, with its causes: part of this message, hence no source.
+        why: String,
+        /// The exit code of that.
+        code: u8,
     },
 }
 
@@ -176,7 +178,7 @@ impl ImportError {
             Self::Start { .. } | Self::Python { .. } | Self::Answer(_) => 19,
             Self::Outside { .. } | Self::Missing(_) | Self::Graph(_) | Self::Differs { .. } => 20,
             Self::Tag(_) => 21,
-            Self::Migrate { source, .. } => source.exit_code(),
+            Self::Migrate { code, .. } => *code,
         }
     }
 }

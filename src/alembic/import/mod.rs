@@ -20,7 +20,7 @@
 //! branch for offline mode.
 
 mod driver;
-mod error;
+pub mod error;
 mod gather;
 mod report;
 mod script;

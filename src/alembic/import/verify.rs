@@ -150,8 +150,8 @@ fn compare(
         if matches!(error, Error::Stopped { .. }) {
             return error;
         }
-        let (target, source) = (stop.name.clone(), Box::new(error));
-        Error::Import(ImportError::Migrate { engine, target, source })
+        let (target, why, code) = (stop.name.clone(), error.chain(), error.exit_code());
+        Error::Import(ImportError::Migrate { engine, target, why, code })
     })?;
     let table = report::version_table(&importing.environment);
     let table = table.as_deref().unwrap_or(DEFAULT_VERSION_TABLE);

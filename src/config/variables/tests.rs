@@ -21,7 +21,7 @@ fn files(path: &Path) -> io::Result<String> {
 /// `spelling=value`, or nothing, or the error.
 fn found(variable: &str, text: &str) -> String {
     let variable = Variable::named(variable).unwrap();
-    match look_up(&environment(text), variable, Some("APP_"), &[], &files) {
+    match look_up(&environment(text), variable, Some("APP_"), &files) {
         Ok(Some(found)) => format!("{}={}", found.spelling, found.value),
         Ok(None) => "nothing".to_owned(),
         Err(error) => error.to_string(),
@@ -82,12 +82,9 @@ fn a_value_that_is_not_utf8_is_an_error_only_for_our_names() {
     use std::os::unix::ffi::OsStrExt as _;
     let bad = OsStr::from_bytes(b"\xff").to_owned();
     let vars = vec![(OsString::from("STRANGER"), bad.clone()), ("RUN_AS".into(), bad)];
-    let error =
-        look_up(&vars, Variable::named("RUN_AS").unwrap(), None, &[], &files).err().unwrap();
+    let error = look_up(&vars, Variable::named("RUN_AS").unwrap(), None, &files).err().unwrap();
     assert_eq!(error.to_string(), "`RUN_AS` is not UTF-8 text");
-    assert!(
-        look_up(&vars, Variable::named("LOG_LEVEL").unwrap(), None, &[], &files).unwrap().is_none()
-    );
+    assert!(look_up(&vars, Variable::named("LOG_LEVEL").unwrap(), None, &files).unwrap().is_none());
 }
 
 #[test]

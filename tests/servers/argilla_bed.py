@@ -189,7 +189,10 @@ def environment(database, search=None, path=f"{VENV}/bin", **more):
     """That of a container of the image: nothing of this machine's is in it."""
     home = getattr(database, "home", WORK / "home")
     home.mkdir(exist_ok=True)
+    (WORK / "tmp").mkdir(exist_ok=True)
     return {
+        # Every import of Argilla's server leaves a copy of its pages there.
+        "TMPDIR": str(WORK / "tmp"),
         "PATH": f"{path}:/usr/bin:/bin", "HOME": str(WORK), "ARGILLA_HOME_PATH": str(home),
         "ARGILLA_DATABASE_URL": database.url, "UVICORN_APP": "argilla_server:app",
         "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1", "ARGILLA_AUTH_SECRET_KEY": "the same",
@@ -311,6 +314,14 @@ class Watched:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
+
+
+def left_behind():
+    """MiB in the directory for temporary files, which is empty afterwards."""
+    taken = sum(path.stat().st_size for path in (WORK / "tmp").rglob("*") if path.is_file())
+    shutil.rmtree(WORK / "tmp")
+    (WORK / "tmp").mkdir()
+    return taken / 2**20
 
 
 def marks():

@@ -25,7 +25,11 @@ def at_head(kind, rounds):
     ours = [bed.PRELAUNCH, "run", "--", "/bin/true"]
     peer = [f"{bed.VENV}/bin/python", "-m", "argilla_server", "database", "migrate"]
     timed(ours, env), timed(peer, env)
-    taken = [(timed(ours, env), timed(peer, env)) for _ in range(rounds)]
+    taken = []
+    for _ in range(rounds):
+        bed.left_behind()
+        taken.append((timed(ours, env), timed(peer, env)))
+    behind = bed.left_behind()
     print(f"{database.name}, nothing pending, {rounds} pairs in turn, medians (least to most)")
     for name, column in (("prelaunch run -- true", 0), ("python -m argilla_server database migrate", 1)):
         seconds = [pair[column][0] for pair in taken]
@@ -34,7 +38,8 @@ def at_head(kind, rounds):
               )  # fmt: skip
     print(f"  ratio, pair by pair {statistics.median(b[0] / a[0] for a, b in taken):28.0f}"
           f" of time, {statistics.median(b[1] / a[1] for a, b in taken):.0f} of CPU")  # fmt: skip
-    print(f"  theirs takes {statistics.median(pair[1][2] for pair in taken) / 1024:.0f} MiB at most", flush=True)
+    print(f"  theirs takes {statistics.median(pair[1][2] for pair in taken) / 1024:.0f} MiB at most, and leaves {behind:.0f} MiB "
+          "behind in /tmp", flush=True)  # fmt: skip
 
 
 def timed(words, env):

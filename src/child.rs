@@ -1,10 +1,15 @@
-//! Commands that prelaunch runs for a while: hooks and a delegated reindex.
+//! Commands that prelaunch runs for a while: hooks, what migrates and reindexes for us, and a question
+//! to Python.
 //!
 //! A child has a process group of its own, so that a signal reaches its children too; its
 //! stdout goes to our stderr, because stdout belongs to the server. It always ends before we
 //! go on: by itself, or, where we are asked to stop, with its whole group by the signal that we
 //! forward, or by SIGKILL after `STOP_TIMEOUT`. What it leaves running when it ends by itself is
 //! its own affair. Where we end at once, by a second signal or by SIGKILL, the kernel kills it.
+//!
+//! A command that is asked for its output ([`output`]) is the exception: its stdout is ours to read, it
+//! has a limit of time, and is killed at once where that has passed or a signal comes, since it
+//! changes nothing.
 
 use std::{
     io,
@@ -22,7 +27,11 @@ use nix::{
     },
     unistd::Pid,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    io::AsyncReadExt as _,
+    process::{Child, Command},
+    time::timeout,
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -36,6 +45,9 @@ use crate::{
 
 /// How often to see whether a group still has members; nobody gives notice of that.
 const LEFT: Duration = Duration::from_millis(10);
+
+/// How much of an output is read: more is no answer to anything.
+const OUTPUT: u64 = 64 << 20;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +84,14 @@ pub enum ChildError {
         /// What came.
         signal: Signal,
     },
+    /// We ended it, because it took too long.
+    #[error("`{command}` took longer than {}", spoken(*.limit))]
+    Late {
+        /// Its first word.
+        command: String,
+        /// How long it had.
+        limit: Duration,
+    },
     /// We ended it, because the lock under which it ran was lost.
     #[error("`{command}` was stopped")]
     Unlocked {
@@ -107,7 +127,8 @@ pub async fn run(
     if let Some(signal) = signals.noticed() {
         return Err(ChildError::Stopped { command: name, signal });
     }
-    let mut child = start(command, upbringing)
+    let mut child = to_stderr()
+        .and_then(|stdout| start(command, upbringing, stdout))
         .map_err(|source| ChildError::Start { command: name.clone(), source })?;
     let ending = Box::pin(async {
         tokio::select! {
@@ -130,7 +151,43 @@ pub async fn run(
     }
 }
 
-fn start(command: &CommandLine, upbringing: Upbringing<'_>) -> io::Result<Child> {
+/// Runs a command that changes nothing to its end, and gives what it wrote to stdout.
+pub async fn output(
+    command: &CommandLine,
+    upbringing: Upbringing<'_>,
+    limit: Duration,
+    signals: &Signals,
+) -> Result<Vec<u8>, ChildError> {
+    let name = command.program().to_owned();
+    let mut child = start(command, upbringing, Stdio::piped())
+        .map_err(|source| ChildError::Start { command: name.clone(), source })?;
+    let group = group_of(&child);
+    let stdout = child.stdout.take();
+    let mut said = Vec::new();
+    let ended = async {
+        if let Some(stdout) = stdout {
+            stdout.take(OUTPUT).read_to_end(&mut said).await?;
+        }
+        child.wait().await
+    };
+    let failed = match signals.or(timeout(limit, ended)).await {
+        Ok(Ok(status)) => return judge(name, status).map(|()| said),
+        Ok(Err(_)) => ChildError::Late { command: name, limit },
+        Err(signal) => ChildError::Stopped { command: name, signal },
+    };
+    if let Some(group) = group {
+        let _ = killpg(group, signal::Signal::SIGKILL);
+        let _ = child.wait().await;
+    }
+    Err(failed)
+}
+
+/// Our stderr, as the stdout of a child.
+fn to_stderr() -> io::Result<Stdio> {
+    Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
+}
+
+fn start(command: &CommandLine, upbringing: Upbringing<'_>, stdout: Stdio) -> io::Result<Child> {
     let Upbringing { environment, directory, .. } = upbringing;
     let mut child = Command::new(command.program());
     if let Some(directory) = directory {
@@ -139,7 +196,7 @@ fn start(command: &CommandLine, upbringing: Upbringing<'_>) -> io::Result<Child>
     child
         .args(command.arguments())
         .stdin(Stdio::null())
-        .stdout(io::stderr().as_fd().try_clone_to_owned()?)
+        .stdout(stdout)
         .process_group(0)
         .kill_on_drop(true);
     for name in &environment.remove {
@@ -162,11 +219,14 @@ fn judge(command: String, status: io::Result<ExitStatus>) -> Result<(), ChildErr
     }
 }
 
+/// The process group that a child leads; none once it has ended.
+fn group_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
+}
+
 /// Asks the child's whole group to end, and makes it.
 async fn stop(child: &mut Child, number: i32, upbringing: Upbringing<'_>) {
-    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else {
-        return;
-    };
+    let Some(group) = group_of(child) else { return };
     info!(
         stage = %upbringing.stage, event = "stopping", pid = group.as_raw(), signal = number,
         left = spoken(upbringing.stop_timeout), "forwards the signal to the command"
@@ -179,7 +239,7 @@ async fn stop(child: &mut Child, number: i32, upbringing: Upbringing<'_>) {
         let _ = child.wait().await;
         emptied(group).await;
     };
-    if tokio::time::timeout(upbringing.stop_timeout, ended).await.is_err() {
+    if timeout(upbringing.stop_timeout, ended).await.is_err() {
         warn!(
             stage = %upbringing.stage, event = "killing", pid = group.as_raw(),
             "the command did not end in time"

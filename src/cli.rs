@@ -176,6 +176,14 @@ pub struct Import {
     /// With --verify: also on the way back.
     #[arg(long, requires = "verify")]
     pub back: bool,
+    /// Leave to Alembic, when the scripts are run, what cannot be imported (`refused`), or also what is
+    /// not had offline and would be recorded (`recorded`). Such a revision needs Python, and
+    /// `VERSION_TABLE`, on each database that has not passed it yet.
+    #[arg(
+        long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true,
+        default_missing_value = "refused"
+    )]
+    pub delegate: Option<Delegate>,
     /// Write scripts that lack what cannot be imported, for somebody to complete: none of them is
     /// applied before that.
     #[arg(long)]
@@ -183,6 +191,15 @@ pub struct Import {
     /// As an object: `revisions` with their `sections`, `refused`, `verified`, `figures`.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What of an Alembic environment is left to Alembic.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Delegate {
+    /// What no script can say.
+    Refused,
+    /// That, and what needs a database to be told.
+    Recorded,
 }
 
 fn engine(word: &str) -> Result<Engine, &'static str> {

@@ -119,13 +119,15 @@ pub enum Error {
         "role `{role}` may not read the ledger; as its owner: \
          grant usage on schema {schema} to {role}; \
          grant select on {schema}.prelaunch_ledger, {schema}.prelaunch_history, \
-         {schema}.prelaunch_journal to {role}"
+         {schema}.prelaunch_journal{more} to {role}"
     )]
     Forbidden {
         /// As whom we came.
         role: String,
         /// Where the ledger is.
         schema: String,
+        /// The version table, if one is named, with a comma before it.
+        more: String,
         /// What the database said.
         source: DbError,
     },
@@ -201,7 +203,9 @@ impl Error {
     pub(crate) fn unreadable(source: DbError, url: &DatabaseUrl, database: &Database) -> Self {
         match (url.address(), source.is_forbidden()) {
             (Address::Postgres(url), true) => {
-                Self::Forbidden { role: url.user.clone(), schema: database.schema(), source }
+                let more = database.version_table().map(|table| format!(", {table}"));
+                let more = more.unwrap_or_default();
+                Self::Forbidden { role: url.user.clone(), schema: database.schema(), more, source }
             }
             _ => Self::Look(source),
         }

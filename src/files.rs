@@ -6,18 +6,21 @@
 #![expect(clippy::disallowed_methods, reason = "this file is where files are read")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    alembic::{self, AlembicError, DEFAULT_VERSION_TABLE, Environment},
+    alembic::{self, AlembicError, Answer, DEFAULT_VERSION_TABLE, Environment, Options},
     config::ChainConfig,
     engine::Engine,
     graph::{
-        Graph, GraphFault, TargetError, revision::RevisionId, tags::TagsError, target::Target,
+        Graph, GraphFault, TargetError,
+        revision::{Place, RevisionId},
+        tags::TagsError,
+        target::Target,
     },
     script::{Direction, Script, ScriptFault, Statement},
     version_table::VersionTable,
@@ -41,6 +44,8 @@ pub struct Chain {
     pub engine: Engine,
     /// The Alembic environment that brings the revisions, instead of scripts.
     pub alembic: Option<Delegated>,
+    /// The version table that the scripts keep in step with the ledger.
+    pub versions: Option<VersionTable>,
 }
 
 /// Revisions that Alembic applies.
@@ -52,6 +57,8 @@ pub struct Delegated {
     pub ini: Option<PathBuf>,
     /// Where it keeps what is applied.
     pub versions: VersionTable,
+    /// Where its `env.py` takes a URL for a value of `alembic.ini`.
+    pub sets_url: Option<Place>,
 }
 
 /// Why the scripts cannot be used.
@@ -85,6 +92,27 @@ pub enum ChainError {
     /// Revisions that form no sound graph.
     #[error("{}", joined(.0))]
     Graph(Vec<GraphFault>),
+    /// A script leaves its revision to Alembic, and nothing says where Alembic keeps its version.
+    #[error(
+        "{place}: revision `{revision}` is left to Alembic (`delegate: alembic`); set VERSION_TABLE to \
+         the table in which that keeps its version, mostly `{DEFAULT_VERSION_TABLE}`"
+    )]
+    NoVersionTable {
+        /// Where it says so.
+        place: Place,
+        /// Which.
+        revision: String,
+    },
+    /// The same, and it is not known how to run it.
+    #[error("{place}: revision `{revision}` is left to Alembic (`delegate: alembic`); {why}")]
+    NoAlembic {
+        /// Where it says so.
+        place: Place,
+        /// Which.
+        revision: String,
+        /// What to do.
+        why: String,
+    },
     /// An Alembic environment that cannot be read.
     #[error(transparent)]
     Alembic(AlembicError),
@@ -101,23 +129,35 @@ fn joined<T: ToString>(faults: &[T]) -> String {
     faults.iter().map(T::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads the scripts, or the Alembic environment, of a chain and resolves a target in them.
-pub fn load(config: &ChainConfig, target: &Target, engine: Engine) -> Result<Chain, ChainError> {
+/// Reads the scripts, or the Alembic environment, of a chain and resolves a target in them. `answer`
+/// is what Python has told of the environment, where it was asked.
+pub fn load(
+    config: &ChainConfig,
+    target: &Target,
+    engine: Engine,
+    answer: Option<Answer>,
+) -> Result<Chain, ChainError> {
     let directory = directory_of(config.dir.as_deref());
-    let (graph, scripts, alembic) = if is_alembic(&directory) {
-        let environment = alembic::read(&directory).map_err(ChainError::Alembic)?;
-        let delegated = Delegated::of(&environment, config.version_table.as_ref());
-        (environment.graph, BTreeMap::new(), Some(delegated))
+    let versions = config.version_table.as_ref();
+    let (graph, scripts, alembic, kept) = if is_alembic(&directory) {
+        let environment = environment(&directory, answer)?;
+        let delegated = Delegated::of(&environment, versions);
+        (environment.graph, BTreeMap::new(), Some(delegated), None)
     } else {
         let scripts = read_scripts(&directory, Some(engine))?;
+        if let (Some(script), None) = (scripts.iter().find(|one| one.delegates(engine)), versions) {
+            let (place, revision) = (script.revision.place.clone(), script.revision.id.to_string());
+            return Err(ChainError::NoVersionTable { place, revision });
+        }
         let revisions = scripts.iter().map(|script| script.revision.clone()).collect();
         let graph = Graph::new(revisions).map_err(ChainError::Graph)?;
         let by_id = scripts.into_iter().map(|script| (script.revision.id.clone(), script));
-        (graph, by_id.collect(), None)
+        (graph, by_id.collect(), None, versions.cloned())
     };
     let graph = tagged(graph, config)?;
     let ids = graph.resolve(target).map_err(ChainError::Target)?;
-    Ok(Chain { graph, scripts, target: ids, target_text: target.to_string(), engine, alembic })
+    let target_text = target.to_string();
+    Ok(Chain { graph, scripts, target: ids, target_text, engine, alembic, versions: kept })
 }
 
 impl Delegated {
@@ -130,7 +170,8 @@ impl Delegated {
         // Alembic looks for its own file where it is run.
         let by_itself = |ini: &&PathBuf| **ini == directory.join("alembic.ini");
         let ini = environment.ini.as_ref().filter(|ini| !by_itself(ini)).cloned();
-        Self { ini, versions: versions.cloned().unwrap_or_else(found), directory }
+        let sets_url = environment.sets_url.clone();
+        Self { ini, versions: versions.cloned().unwrap_or_else(found), directory, sets_url }
     }
 }
 
@@ -148,21 +189,30 @@ fn is_alembic(directory: &Path) -> bool {
                 || has_python(directory))
 }
 
+/// An Alembic environment, from its files or as Python has told it.
+fn environment(directory: &Path, answer: Option<Answer>) -> Result<Environment, ChainError> {
+    let environment = match answer {
+        None => alembic::read(directory),
+        Some(answer) => alembic::read_answered(directory, &Options::default(), answer),
+    };
+    environment.map_err(ChainError::Alembic)
+}
+
 fn has_python(directory: &Path) -> bool {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|is| is == "py"))
 }
 
 /// Reads the revisions alone, for whom no engine is at hand: that each script serves one is not
-/// asked.
-pub fn load_graph(config: &ChainConfig) -> Result<Graph, ChainError> {
-    tagged(graph_in(&directory_of(config.dir.as_deref()))?, config)
+/// asked. `answer` as for [`load`].
+pub fn load_graph(config: &ChainConfig, answer: Option<Answer>) -> Result<Graph, ChainError> {
+    tagged(graph_in(&directory_of(config.dir.as_deref()), answer)?, config)
 }
 
 /// The same of any directory.
-pub fn graph_in(directory: &Path) -> Result<Graph, ChainError> {
+pub fn graph_in(directory: &Path, answer: Option<Answer>) -> Result<Graph, ChainError> {
     if is_alembic(directory) {
-        return Ok(alembic::read(directory).map_err(ChainError::Alembic)?.graph);
+        return Ok(environment(directory, answer)?.graph);
     }
     let scripts = read_scripts(directory, None)?;
     let revisions = scripts.into_iter().map(|script| script.revision).collect();
@@ -232,7 +282,7 @@ fn read_scripts(directory: &Path, engine: Option<Engine>) -> Result<Vec<Script>,
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ChainError::File { path: path.clone(), source })?;
         match Script::parse(&path, &text) {
-            Ok(script) => match engine.filter(|&engine| !script.serves(engine, Direction::Up)) {
+            Ok(script) => match engine.filter(|&engine| !script.can_apply(engine)) {
                 Some(engine) => faults.push(script.missing_section(engine, Direction::Up)),
                 None => scripts.push(script),
             },
@@ -252,7 +302,11 @@ impl ChainError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Directory { .. } | Self::Empty { .. } | Self::Tags(_) => 10,
+            Self::Directory { .. }
+            | Self::Empty { .. }
+            | Self::Tags(_)
+            | Self::NoVersionTable { .. }
+            | Self::NoAlembic { .. } => 10,
             Self::File { .. } | Self::Scripts(_) | Self::Graph(_) => 20,
             Self::Alembic(error) => error.exit_code(),
             Self::Target(_) => 21,
@@ -261,10 +315,23 @@ impl ChainError {
 }
 
 impl Chain {
-    /// The table in which another tool keeps what is applied.
+    /// The table in which another tool keeps what is applied, or that is kept in step for it.
     #[must_use]
     pub fn version_table(&self) -> Option<&VersionTable> {
-        self.alembic.as_ref().map(|alembic| &alembic.versions)
+        self.alembic.as_ref().map(|alembic| &alembic.versions).or(self.versions.as_ref())
+    }
+
+    /// The version table, where it is ours to keep in step with the ledger.
+    #[must_use]
+    pub fn kept_versions(&self) -> Option<&VersionTable> {
+        self.versions.as_ref().filter(|_| self.alembic.is_none())
+    }
+
+    /// The revisions that are left to Alembic on this engine.
+    #[must_use]
+    pub fn delegated(&self) -> BTreeSet<String> {
+        let delegated = self.scripts.values().filter(|script| script.delegates(self.engine));
+        delegated.map(|script| script.revision.id.to_string()).collect()
     }
 
     /// The scripts that are to be applied with their statements, in order, or every fault in them.

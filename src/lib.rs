@@ -14,7 +14,8 @@
 //! fault at once, and calls [`run::run`]. There the stages follow each other on one screen:
 //!
 //! 1. [`files::load`] reads the scripts of each chain into a [`files::Chain`]: a sound graph, and a
-//!    target in it. Mostly there is one; where there are several, each stage below is for all.
+//!    target in it. Mostly there is one; where there are several, each stage below is for all. Where
+//!    the files of an Alembic environment do not say enough, [`alembic::asking`] asks its Python.
 //! 2. [`wait::until_ready`] tries the database and all else until each answers, and gives a
 //!    [`db::Database`], which can only look.
 //! 3. [`db::Database::look`] brings back what the database remembers, in one query.

@@ -3,9 +3,10 @@
 //! [`Link::all`] is the stage *configure* as far as scripts are concerned: what cannot be meant is
 //! refused before any database is asked.
 
-use tracing::{Span, error_span, warn};
+use tracing::{Instrument as _, Span, error_span, warn};
 
 use crate::{
+    alembic::{asking::Asker, percent},
     config::{
         AutoMigration, ChainConfig, Config, DatabaseUrl,
         url::{Address, postgres::Host},
@@ -13,6 +14,7 @@ use crate::{
     db,
     error::Error,
     files::{self, Chain, ChainError},
+    signals::Signals,
     stage::Stage,
     wait::Wanted,
 };
@@ -33,8 +35,9 @@ pub struct Link<'a> {
 
 impl<'a> Link<'a> {
     /// All chains, with their scripts; none where no database is named. The off switch does without
-    /// scripts, if they are unsound or absent.
-    pub fn all(config: &'a Config) -> Result<Vec<Self>, Error> {
+    /// scripts, if they are unsound or absent, or if only Python knows them: its report is not worth
+    /// the time that takes.
+    pub async fn all(config: &'a Config, signals: &Signals) -> Result<Vec<Self>, Error> {
         let mut links: Vec<Self> = Vec::new();
         for (index, chain) in config.chains.iter().enumerate() {
             let Some(url) = &chain.database else { continue };
@@ -42,14 +45,12 @@ impl<'a> Link<'a> {
             // Of the loudest level, so that it is there whatever LOG_LEVEL says.
             let span = name.map_or_else(Span::none, |name| error_span!("chain", chain = %name));
             let mut link = Self { config: chain, url, chain: None, span, name };
-            let loaded = link.span.in_scope(|| load(config, chain, url));
-            link.chain = loaded.map_err(|error| link.fault(error))?;
-            if let Some(other) = links.iter().find(|other| other.place() == link.place()) {
-                return Err(Error::SamePlace {
-                    first: other.config.name.clone(),
-                    second: link.config.name.clone(),
-                    table: link.table(),
-                });
+            let loading = load(config, chain, url, signals).instrument(link.span.clone());
+            link.chain = loading.await.map_err(|error| link.fault(error))?;
+            let meeting = |other: &Self| Some((other.config.name.clone(), link.shared(other)?));
+            if let Some((first, table)) = links.iter().find_map(meeting) {
+                let second = link.config.name.clone();
+                return Err(Error::SamePlace { first, second, table });
             }
             links.push(link);
         }
@@ -80,9 +81,21 @@ impl<'a> Link<'a> {
         (database, self.table(), server)
     }
 
-    /// What no two chains can share: their records would be each other's.
-    fn place(&self) -> (String, String, String) {
-        self.order()
+    /// A table that both would write to, which no two chains can: their records would be each other's.
+    /// Scripts have their ledger there, whatever version table they keep in step with it.
+    fn shared(&self, other: &Self) -> Option<String> {
+        if self.database() != other.database() {
+            return None;
+        }
+        let writes = |link: &Self| {
+            let chain = link.chain.as_ref();
+            let ledger = chain.is_none_or(|chain| chain.alembic.is_none());
+            let versions = chain.and_then(Chain::version_table).map(ToString::to_string);
+            let ledger = ledger.then(|| "prelaunch_ledger".to_owned());
+            versions.into_iter().chain(ledger).collect::<Vec<_>>()
+        };
+        let others = writes(other);
+        writes(self).into_iter().find(|table| others.contains(table))
     }
 
     fn table(&self) -> String {
@@ -106,31 +119,28 @@ impl<'a> Link<'a> {
     }
 }
 
-fn load(config: &Config, chain: &ChainConfig, url: &DatabaseUrl) -> Result<Option<Chain>, Error> {
-    match files::load(chain, &chain.target, url.engine()) {
-        Ok(loaded) => {
-            if loaded.alembic.is_some() && url.as_written().contains('%') {
-                warn!(
-                    stage = %Stage::Configure, event = "percent",
-                    "the database URL contains `%`: an `env.py` that hands it to `set_main_option` must \
-                     write `%%` for it, or Alembic fails"
-                );
+async fn load(
+    config: &Config,
+    chain: &ChainConfig,
+    url: &DatabaseUrl,
+    signals: &Signals,
+) -> Result<Option<Chain>, Error> {
+    let load = |answer| files::load(chain, &chain.target, url.engine(), answer);
+    if config.auto_migration != AutoMigration::False {
+        let loaded = Asker { config, chain, signals }.load(load).await?;
+        percent::warn(loaded.alembic.as_ref(), url);
+        return Ok(Some(loaded));
+    }
+    match load(None) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(error) => {
+            // An image without scripts needs none in this mode.
+            let absent = matches!(error, ChainError::Directory { .. });
+            if !(absent && chain.dir.is_none()) {
+                warn!(stage = %Stage::Configure, event = "unsound", why = error.to_string(),
+                      "cannot compare the database with the scripts");
             }
-            Ok(Some(loaded))
+            Ok(None)
         }
-        Err(error) => match config.auto_migration {
-            AutoMigration::True | AutoMigration::Check | AutoMigration::Wait => {
-                Err(Error::Chain(error))
-            }
-            AutoMigration::False => {
-                // An image without scripts needs none in this mode.
-                let absent = matches!(error, ChainError::Directory { .. });
-                if !(absent && chain.dir.is_none()) {
-                    warn!(stage = %Stage::Configure, event = "unsound", why = error.to_string(),
-                          "cannot compare the database with the scripts");
-                }
-                Ok(None)
-            }
-        },
     }
 }

@@ -16,7 +16,10 @@ use crate::{
         Graph,
         revision::{Revision, RevisionId},
     },
-    plan::{self, Due, State},
+    plan::{
+        self, Due, State,
+        agreement::{self, Standing},
+    },
     script::Datasets,
 };
 
@@ -70,6 +73,8 @@ pub struct Look {
     pub hooks: Vec<String>,
     /// What is to be reindexed.
     pub reindex: Vec<Subject>,
+    /// Whether another tool has applied or reverted what the ledger does not say yet.
+    pub external: bool,
     /// The heads of the database, sorted.
     pub heads: BTreeSet<String>,
     /// The newest line of the history.
@@ -80,6 +85,9 @@ impl Look {
     /// Judges what was found. Without a chain only a reindex that was asked for can be due.
     #[must_use]
     pub fn judge(observed: &Observed, chain: Option<&Chain>, asked: &Asked) -> Self {
+        let external = chain.is_some_and(|chain| {
+            matches!(agreement::standing(chain, observed), Standing::Differs(_))
+        });
         let observed = &*match chain {
             Some(chain) => plan::applied(chain, observed),
             None => Cow::Borrowed(observed),
@@ -89,6 +97,7 @@ impl Look {
             state: chain.map_or(State::Unknown, |chain| plan::state(chain, observed)),
             hooks: hooks_due(observed, &(joined(&heads) + &asked.beside), &asked.hooks),
             reindex: reindex_due(observed, chain, asked),
+            external,
             heads,
             last: observed.last,
         }
@@ -97,7 +106,11 @@ impl Look {
     /// What is due besides revisions.
     #[must_use]
     pub fn due(&self) -> Due {
-        Due { hook: !self.hooks.is_empty(), reindex: !self.reindex.is_empty() }
+        Due {
+            hook: !self.hooks.is_empty(),
+            reindex: !self.reindex.is_empty(),
+            external: self.external,
+        }
     }
 
     /// The heads as one text, as the history keeps them.

@@ -1,9 +1,11 @@
 //! What is to be done, or why not: pure decisions over what the image brings and what the
 //! database remembers.
 //!
-//! Two tables. [`state`] says how the database stands to the image. [`decide`] says what a
+//! Two tables, and `agreement` for where another tool keeps the books too. [`state`] says how the database stands to the image. [`decide`] says what a
 //! run does about it; its arms are the table of modes in the README.
 //! Anyone may compute them to report them; only what was computed under the lock is acted on.
+
+pub mod agreement;
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -155,8 +157,8 @@ impl Refusal {
 /// for the revision and for all that comes before it.
 #[must_use]
 pub fn applied<'o>(chain: &Chain, observed: &'o Observed) -> Cow<'o, Observed> {
-    if chain.version_table().is_none() {
-        return Cow::Borrowed(observed);
+    if chain.alembic.is_none() {
+        return agreement::applied(chain, observed);
     }
     let known = |row: &&Recorded| chain.graph.get_str(&row.revision).map(|one| &one.id);
     let below = chain.graph.with_ancestors(observed.versions.iter().filter_map(|row| known(&row)));
@@ -168,6 +170,7 @@ pub fn applied<'o>(chain: &Chain, observed: &'o Observed) -> Cow<'o, Observed> {
             .map(|id| Recorded {
                 revision: id.to_string(),
                 parents: Vec::new(),
+                depends_on: Vec::new(),
                 checksum: None,
                 upgraded: None,
                 reverting: false,
@@ -176,10 +179,9 @@ pub fn applied<'o>(chain: &Chain, observed: &'o Observed) -> Cow<'o, Observed> {
     Cow::Owned(Observed { ledger, ..observed.clone() })
 }
 
-/// How the database stands to the image.
+/// How the database stands to the image, by what [`applied`] gave.
 #[must_use]
 pub fn state(chain: &Chain, observed: &Observed) -> State {
-    let observed = &*applied(chain, observed);
     let recorded: BTreeSet<String> =
         observed.ledger.iter().map(|row| row.revision.clone()).collect();
     let knows = |id: &str| chain.graph.get_str(id).is_some();
@@ -206,7 +208,8 @@ pub fn state(chain: &Chain, observed: &Observed) -> State {
         .map(ToString::to_string)
         .collect();
     // What an unknown row of a version table stands for, besides itself, nobody here can tell.
-    let steps = if chain.version_table().is_some() && !unknown.is_empty() { vec![] } else { steps };
+    let opaque = observed.opaque || chain.alembic.is_some() && !unknown.is_empty();
+    let steps = if opaque { vec![] } else { steps };
     match (unknown.is_empty(), steps.is_empty(), newer.is_empty()) {
         (_, _, false) => State::Wrong(Refusal::Newer { target: chain.target_text.clone(), newer }),
         (true, true, true) => State::Ready,
@@ -274,6 +277,8 @@ pub struct Due {
     pub hook: bool,
     /// A reindex of anything.
     pub reindex: bool,
+    /// To write down what another tool has applied or reverted.
+    pub external: bool,
 }
 
 /// The table of modes: what a run does about what it has seen.
@@ -291,7 +296,7 @@ pub fn decide(mode: AutoMigration, ahead: DatabaseAhead, state: &State, due: Due
             DatabaseAhead::Allow => start_or_reindex,
         },
         (True, State::Pending(_)) => Next::Work,
-        (True, State::Ready) if due.hook => Next::Work,
+        (True, State::Ready) if due.hook || due.external => Next::Work,
         (False, _) | (True | Check | Wait, State::Ready) => start_or_reindex,
         (Check, State::Pending(plan)) => {
             Next::Refuse(Refusal::Pending { steps: texts(&plan.steps) })

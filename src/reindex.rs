@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::{
+    alembic::percent::Hint,
     child::{self, ChildError, Upbringing},
     config::{Config, Hook, command::CommandLine},
     db::{Entry, Event, Locked, WorkError},
@@ -27,6 +28,18 @@ pub enum DelegateError {
         /// How.
         source: ChildError,
     },
+    /// It ended with a code, for which there may be a reason that the code does not tell.
+    #[error("{what} failed: `{command}` ended with exit code {code}; {hint}")]
+    Percent {
+        /// `MIGRATE_COMMAND`.
+        what: String,
+        /// Its first word.
+        command: String,
+        /// The code.
+        code: i32,
+        /// The reason.
+        hint: Hint,
+    },
     /// It succeeded, but that could not be written down; the next start repeats it.
     #[error("{what} succeeded, but the history could not be written")]
     Record {
@@ -43,12 +56,14 @@ impl DelegateError {
     pub fn exit_code(&self, failed: u8) -> u8 {
         match self {
             Self::Command { source, .. } => match source {
-                ChildError::Start { .. } | ChildError::Code { .. } | ChildError::Killed { .. } => {
-                    failed
-                }
+                ChildError::Start { .. }
+                | ChildError::Code { .. }
+                | ChildError::Killed { .. }
+                | ChildError::Late { .. } => failed,
                 ChildError::Stopped { signal, .. } => signal.exit_code(),
                 ChildError::Unlocked { source, .. } => source.exit_code(),
             },
+            Self::Percent { .. } => failed,
             // The command is done; what is missing is a right.
             Self::Record { source, .. } => source.exit_code_of_ours(),
         }
@@ -61,10 +76,12 @@ impl DelegateError {
             Self::Command { source, .. } => match source {
                 ChildError::Stopped { signal, .. } => Some(*signal),
                 ChildError::Unlocked { source, .. } => source.signal(),
-                ChildError::Start { .. } | ChildError::Code { .. } | ChildError::Killed { .. } => {
-                    None
-                }
+                ChildError::Start { .. }
+                | ChildError::Code { .. }
+                | ChildError::Killed { .. }
+                | ChildError::Late { .. } => None,
             },
+            Self::Percent { .. } => None,
             Self::Record { source, .. } => source.signal(),
         }
     }

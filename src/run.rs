@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug, info, warn};
 
 use crate::{
+    apply,
     config::{AutoMigration, Config, Reindex},
     db::{Database, DbError, Locked, Observed, Runner, Terms, WorkError},
     error::Error,
@@ -63,7 +64,7 @@ fn begins(stage: Stage) {
 
 /// All stages but the last.
 async fn prepare(config: &Config, signals: &Arc<Signals>) -> Result<(), Error> {
-    let links = Link::all(config)?;
+    let links = Link::all(config, signals).await?;
     let run = Run { config, links, signals, began: OnceCell::new(), since: OnceCell::new() };
     signals.take_note();
     loop {
@@ -258,11 +259,19 @@ impl Run<'_> {
         }
     }
 
-    /// Faults inside the scripts that are to run come to light before the lock is asked for.
+    /// How Alembic would be run for a chain whose scripts leave revisions to it.
+    fn asked<'r>(&'r self, link: &'r Link<'r>) -> apply::Asked<'r> {
+        apply::Asked { config: self.config, chain: link.config, signals: self.signals }
+    }
+
+    /// Faults inside the scripts that are to run come to light before the lock is asked for; also that
+    /// it is not known how to run Alembic.
     fn check_scripts(&self, looks: &[Look]) -> Result<(), Error> {
         for (link, look) in self.links.iter().zip(looks) {
             let Some(chain) = &link.chain else { continue };
-            let checked = chain.statements(look.state.steps()).map(drop);
+            let steps = look.state.steps();
+            let hands = apply::Hands::of(chain, self.asked(link), steps).map(drop);
+            let checked = hands.and(chain.statements(steps).map(drop));
             checked.map_err(|error| link.fault(Error::Chain(error)))?;
         }
         Ok(())

@@ -12,6 +12,12 @@ pub struct VersionTable {
 }
 
 impl VersionTable {
+    /// The name of its primary key, as Alembic gives it.
+    #[must_use]
+    pub fn primary_key(&self) -> String {
+        format!("{}_pkc", self.table)
+    }
+
     /// What it may be, for messages.
     pub const ACCEPTED: &'static str = "`table` or `schema.table`";
 

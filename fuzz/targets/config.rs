@@ -1,4 +1,5 @@
-//! The whole environment, as lines `NAME=value`: every choice, duration, list and misspelt name.
+//! The whole environment, as lines `NAME=value`, and behind a line `---` the configuration file: every
+//! choice, duration, list and misspelt name, every key and every `${NAME}`.
 #![no_main]
 
 use std::{ffi::OsString, io, path::Path};
@@ -14,7 +15,8 @@ fuzz_target!(|text: &str| {
         return;
     }
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
-    for line in text.lines().take(50) {
+    let (lines, file) = text.split_once("\n---\n").map_or((text, None), |(a, b)| (a, Some(b)));
+    for line in lines.lines().take(50) {
         let Some((name, value)) = line.split_once('=') else { continue };
         // An environment has each name once.
         if !variables.iter().any(|(other, _)| other == name) {
@@ -24,7 +26,11 @@ fuzz_target!(|text: &str| {
     if !variables.iter().any(|(name, _)| name == "PGPASSWORD") {
         variables.push(("PGPASSWORD".into(), SECRET.into()));
     }
+    if file.is_some() && !variables.iter().any(|(name, _)| name == "PRELAUNCH_CONFIG") {
+        variables.push(("PRELAUNCH_CONFIG".into(), "file.toml".into()));
+    }
     let read_file = |path: &Path| match path.to_str() {
+        Some("file.toml") => Ok(file.unwrap_or_default().to_owned()),
         Some("secret") => Ok(format!("postgres://u:{SECRET}@h/d\n")),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
@@ -40,8 +46,12 @@ fuzz_target!(|text: &str| {
                 shown.push_str(&errors.to_string());
             }
             Ok(config) => {
-                if let Some(url) = &config.database {
-                    shown.push_str(&url.to_string());
+                let urls = config.chains.iter().filter_map(|chain| chain.database.as_ref());
+                urls.for_each(|url| shown.push_str(&url.to_string()));
+                let names = config.chains.iter().map(|chain| &chain.name);
+                let several: Vec<&String> = names.collect();
+                for (at, name) in several.iter().enumerate() {
+                    assert!(!several[..at].contains(name), "two chains are called {name:?}");
                 }
                 let removed = |name: &OsString| config.for_server.remove.contains(name);
                 for (name, _) in &variables {
@@ -50,8 +60,10 @@ fuzz_target!(|text: &str| {
                 }
             }
         }
-        assert!(!shown.contains(SECRET), "{shown}");
+        // A file may put the password where none belongs, and that is shown.
+        let is_told = file.is_some_and(|file| file.contains("PGPASSWORD"));
+        assert!(is_told || !shown.contains(SECRET), "{shown}");
     }
-    let _ = config::log_settings(&variables);
-    let _ = config::termination_log(&variables);
+    let _ = config::log_settings(&variables, read_file);
+    let _ = config::termination_log(&variables, read_file);
 });

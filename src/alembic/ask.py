@@ -2,23 +2,11 @@
 import json
 import os
 import sys
+import traceback
 
 # What revisions print when they are loaded is no answer.
-answer = os.dup(1)
+answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
-
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-
-ini, toml, section, script_location = sys.argv[1:5]
-files = {"toml_file": toml} if toml else {}
-config = Config(ini or None, ini_section=section, **files)
-if script_location:
-    config.set_main_option("script_location", script_location.replace("%", "%%"))
-if sys.argv[5:]:
-    config.set_main_option("path_separator", "os")
-    config.set_main_option("version_path_separator", "os")
-    config.set_main_option("version_locations", os.pathsep.join(sys.argv[5:]).replace("%", "%%"))
 
 
 def names(value):
@@ -27,16 +15,41 @@ def names(value):
     return [value] if isinstance(value, str) else [name for name in value if name]
 
 
-revisions = [
-    {
-        "path": str(script.path),
-        "id": script.revision,
-        "parents": names(script.down_revision),
-        "depends_on": names(script.dependencies),
-        "labels": sorted(names(getattr(script.module, "branch_labels", None))),
-        "doc": script.longdoc,
+def asked(ini, toml, section, script_location, *version_locations):
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    files = {"toml_file": toml} if toml else {}
+    config = Config(ini or None, ini_section=section, **files)
+    if script_location:
+        config.set_main_option("script_location", script_location.replace("%", "%%"))
+    if version_locations:
+        config.set_main_option("path_separator", "os")
+        config.set_main_option("version_path_separator", "os")
+        config.set_main_option("version_locations", os.pathsep.join(version_locations).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    return {
+        "script_location": os.path.abspath(scripts.dir),
+        "revisions": [
+            {
+                "path": str(script.path),
+                "id": script.revision,
+                "parents": names(script.down_revision),
+                "depends_on": names(script.dependencies),
+                "labels": sorted(names(getattr(script.module, "branch_labels", None))),
+                "doc": script.longdoc,
+            }
+            # File by file: the walk through its map passes over an id that is there twice.
+            for script in scripts._load_revisions()
+        ],
     }
-    for script in ScriptDirectory.from_config(config).walk_revisions()
-]
-with os.fdopen(answer, "w", encoding="utf-8") as out:
-    json.dump(revisions, out)
+
+
+try:
+    said = asked(*sys.argv[1:])
+except (Exception, SystemExit) as error:
+    traceback.print_exc()
+    said = {"error": f"{type(error).__name__}: {error}"}
+json.dump(said, answer)
+answer.write("\n")
+answer.close()

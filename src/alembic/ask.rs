@@ -1,21 +1,24 @@
 //! Asks Python once for what the files alone do not say: the command, and its answer.
 //!
 //! A [`Question`] is a command line. It loads the environment with the Alembic of the image and
-//! prints every revision as JSON, which [`Question::answer`] turns into a graph that is held to the
-//! same soundness as any other. It connects to no database, since `env.py` is not run; but the
-//! revision files are, whatever they do when they are imported.
+//! prints every revision as JSON, which [`Question::answer`] turns into an [`Answer`], whose graph is
+//! held to the same soundness as any other. It connects to no database, since `env.py` is not run;
+//! but the revision files are, whatever they do when they are imported. What keeps Python from
+//! answering is part of what it prints, in the words of its exception.
 //!
 //! Nothing is kept: another image has other files, and the next start asks again. It costs what
 //! Alembic costs to import, so it is for environments that [`read`](super::read) cannot read.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
-use super::{AlembicError, Environment, Options, locate, script};
+use super::{AlembicError, Environment, Options, import, locate, script};
+use crate::config::CommandLine;
 use crate::graph::{
     Graph, GraphFault,
     revision::{Place, Revision, RevisionId, RevisionIdError},
@@ -35,12 +38,27 @@ pub struct Question {
     pub directory: PathBuf,
 }
 
+/// What Python told of an environment.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its revisions.
+    pub graph: Graph,
+    /// The directory of `env.py`.
+    pub script_location: PathBuf,
+}
+
 /// Why the output of a [`Question`] is no graph.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
-    /// Not what the command prints when it succeeds.
-    #[error("Python's answer is no list of revisions; run the same command to see what it says")]
+    /// Not what the command prints.
+    #[error("its answer is no list of revisions; does something else write to its stdout?")]
     NotAnAnswer,
+    /// What kept Python from answering.
+    #[error("{0}")]
+    Exception(String),
+    /// No revision.
+    #[error("it finds no revision")]
+    Empty,
     /// An id that can be none.
     #[error("{place}: {error}")]
     Id {
@@ -69,24 +87,66 @@ impl Question {
         Ok(Self { program: python.to_owned(), arguments, directory: known.directory })
     }
 
-    /// The graph that the command printed.
-    pub fn answer(output: &[u8]) -> Result<Graph, AnswerError> {
-        let answer: Value = serde_json::from_slice(output).map_err(|_| AnswerError::NotAnAnswer)?;
-        let Value::Array(rows) = answer else { return Err(AnswerError::NotAnAnswer) };
+    /// As a command.
+    pub(super) fn command(&self) -> CommandLine {
+        let words = std::iter::once(self.program.as_os_str());
+        let words = words.chain(self.arguments.iter().map(OsString::as_os_str));
+        CommandLine::of(words.map(|word| word.to_string_lossy().into_owned()).collect())
+    }
+
+    /// What the command printed; what stands on lines above the last is somebody else's.
+    pub fn answer(output: &[u8]) -> Result<Answer, AnswerError> {
+        let line = output.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+        let answer: Value = serde_json::from_slice(line).map_err(|_| AnswerError::NotAnAnswer)?;
+        if let Some(error) = answer.get("error").and_then(Value::as_str) {
+            return Err(AnswerError::Exception(shown(error)));
+        }
+        let script_location = answer.get("script_location").and_then(Value::as_str);
+        let rows = answer.get("revisions").and_then(Value::as_array);
+        let (Some(script_location), Some(rows)) = (script_location, rows) else {
+            return Err(AnswerError::NotAnAnswer);
+        };
         let mut revisions = rows.iter().map(revision).collect::<Result<Vec<_>, _>>()?;
+        if revisions.is_empty() {
+            return Err(AnswerError::Empty);
+        }
         // Alembic prints in an order of its own.
         revisions.sort_by(|a, b| a.place.path.cmp(&b.place.path));
-        Graph::new(revisions).map_err(AnswerError::Graph)
+        let graph = Graph::new(revisions).map_err(AnswerError::Graph)?;
+        Ok(Answer { graph, script_location: script_location.into() })
     }
 }
 
-/// The environment that a path names, with the graph that Python has told.
+impl Answer {
+    /// The directories in which the revisions are.
+    pub(super) fn version_locations(&self) -> Vec<PathBuf> {
+        let files = self.graph.revisions().map(|revision| &revision.place.path);
+        let directories: BTreeSet<_> = files.filter_map(|file| file.parent()).collect();
+        directories.into_iter().map(Path::to_owned).collect()
+    }
+}
+
+/// How much of an exception is shown.
+const SHOWN: usize = 400;
+
+/// What an exception says, on one line, less passwords.
+fn shown(error: &str) -> String {
+    let words = error.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut words = import::without_passwords(&words);
+    if words.len() > SHOWN {
+        words.truncate(words.floor_char_boundary(SHOWN));
+        words.push('…');
+    }
+    words
+}
+
+/// The environment that a path names, as Python has told it.
 pub fn read_answered(
     path: &Path,
     options: &Options,
-    graph: Graph,
+    answer: Answer,
 ) -> Result<Environment, AlembicError> {
-    locate::locate(path, options)?.into_environment(|_| Ok(graph))
+    locate::located(path, options, &answer)?.into_environment(|_| Ok(answer.graph))
 }
 
 fn revision(row: &Value) -> Result<Revision, AnswerError> {

@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashSet,
-    io,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,16 @@ use super::{
 /// The bytes of a file.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, AlembicError> {
     std::fs::read(path).map_err(|source| unreadable(path, source))
+}
+
+/// How much of a file its `#!` line may take, and the one after it.
+const START: u64 = 4096;
+
+/// The first bytes of a file, if it can be read.
+pub(super) fn start(path: &Path) -> Option<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(START).read_to_end(&mut start).ok()?;
+    Some(start)
 }
 
 /// The text of a file of settings.

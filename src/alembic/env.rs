@@ -1,4 +1,5 @@
-//! Which table Alembic keeps its version in, as far as `env.py` says it in plain words.
+//! Which table Alembic keeps its version in, as far as `env.py` says it in plain words; and whether it
+//! hands the URL of the database to `set_main_option`.
 //!
 //! `env.py` is a program, and the names are arguments that it passes to `context.configure(…)`,
 //! often at two places, for online and offline mode. Read is what stands there as a constant, or as
@@ -6,11 +7,15 @@
 //! default, `alembic_version` in the schema that the connection finds first. Where calls differ, or
 //! pass what only running the program gives (`**options` among it), it is [`Setting::Unknown`], and whoever knows has to
 //! say it.
+//!
+//! `set_main_option` takes a value of `alembic.ini`, in which `%` has a meaning: with a URL that has one
+//! it raises an error, and Python prints the URL with it. Who writes `%%` anywhere in `env.py` is
+//! believed to know.
 
 use std::path::Path;
 
 use ruff_python_ast::{
-    Expr, Keyword,
+    Expr, ExprAttribute, ExprCall, Keyword,
     visitor::{self, Visitor},
 };
 
@@ -43,28 +48,37 @@ impl Setting {
     }
 }
 
-/// The version table and its schema.
+/// What an `env.py` says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct VersionTable {
+pub(super) struct Said {
+    /// The version table.
     pub(super) table: Setting,
+    /// Its schema.
     pub(super) schema: Setting,
+    /// Where it sets an option to a URL that is no constant, with no `%%` in sight.
+    pub(super) sets_url: Option<Place>,
 }
 
 /// Reads an `env.py`. One that cannot be read leaves everything unknown: whether it is in order is
 /// for those who run it.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> VersionTable {
-    let unknown = |line| Setting::Unknown(Place { path: path.to_owned(), line });
+pub(super) fn read(path: &Path, bytes: &[u8]) -> Said {
+    let place = |line| Place { path: path.to_owned(), line };
+    let unknown = |line| Setting::Unknown(place(line));
     let Ok(text) = source::decode(bytes) else {
-        return VersionTable { table: unknown(1), schema: unknown(1) };
+        return Said { table: unknown(1), schema: unknown(1), sets_url: None };
     };
     let parsed = match parse(&text) {
         Ok(parsed) => parsed,
         Err(error) => {
-            return VersionTable { table: unknown(error.line), schema: unknown(error.line) };
+            return Said {
+                table: unknown(error.line),
+                schema: unknown(error.line),
+                sets_url: None,
+            };
         }
     };
     let module = Module::constants(&text, parsed.suite());
-    let mut calls = Calls { module: &module, table: Vec::new(), schema: Vec::new() };
+    let mut calls = Calls { module: &module, table: Vec::new(), schema: Vec::new(), url: None };
     calls.visit_body(parsed.suite());
     let setting = |passed: &[(Value, usize)]| {
         let mut agreed = None;
@@ -83,7 +97,12 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> VersionTable {
         }
         agreed.unwrap_or_default()
     };
-    VersionTable { table: setting(&calls.table), schema: setting(&calls.schema) }
+    let sets_url = calls.url.filter(|_| !text.contains("%%"));
+    Said {
+        table: setting(&calls.table),
+        schema: setting(&calls.schema),
+        sets_url: sets_url.map(|at| place(line_at(&text, at))),
+    }
 }
 
 /// What the calls of `configure` pass, in their order, with the offset of each.
@@ -91,10 +110,40 @@ struct Calls<'a> {
     module: &'a Module,
     table: Vec<(Value, usize)>,
     schema: Vec<(Value, usize)>,
+    /// The offset of the first option that is set to a URL.
+    url: Option<usize>,
+}
+
+impl Calls<'_> {
+    /// `set_main_option(name, value)`, `set_section_option(section, name, value)`.
+    fn sets_url(&self, call: &ExprCall, function: &ExprAttribute) -> bool {
+        let at = match function.attr.as_str() {
+            "set_main_option" => 0,
+            "set_section_option" => 1,
+            _ => return false,
+        };
+        let (name, value) = (
+            call.arguments.find_argument_value("name", at),
+            call.arguments.find_argument_value("value", at + 1),
+        );
+        let (Some(name), Some(value)) = (name, value) else { return false };
+        let is_url = match self.module.value(name) {
+            Value::Text(name) => name.to_lowercase().contains("url"),
+            Value::None | Value::Sequence(_) | Value::Other(_) | Value::Computed(_) => true,
+        };
+        is_url && matches!(self.module.value(value), Value::Computed(_))
+    }
 }
 
 impl<'a> Visitor<'a> for Calls<'_> {
     fn visit_expr(&mut self, expression: &'a Expr) {
+        if let Expr::Call(call) = expression
+            && let Expr::Attribute(function) = &*call.func
+            && self.url.is_none()
+            && self.sets_url(call, function)
+        {
+            self.url = Some(call.arguments.range.start().into());
+        }
         if let Expr::Call(call) = expression
             && let Expr::Attribute(function) = &*call.func
             && function.attr.as_str() == "configure"

@@ -10,13 +10,13 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{
-    AlembicError, Environment, Options,
+    AlembicError, Answer, Environment, Options,
     disk::{self, RevisionFile, Walk},
-    env::{self, VersionTable},
-    fault::{AlembicFault, AlembicFaultKind},
+    env::{self, Said},
     packages::{Packages, is_relative},
     script::{self, Taken, taken},
     settings::{self, File, Settings, SettingsFault, SettingsFaultKind, speaks_of_alembic},
+    unread::{self, Unread},
 };
 use crate::graph::{
     Graph,
@@ -52,25 +52,41 @@ pub(super) struct Known {
 
 /// What Alembic has to be told. It needs no path inside of a package resolved: Python does that.
 pub(super) fn known(path: &Path, options: &Options) -> Result<Known, AlembicError> {
-    match locate(path, options) {
-        Ok(located) => Ok(Known {
-            ini: located.ini,
-            toml: located.toml,
-            script_location: located.implied.then_some(located.script_location),
-            version_locations: if located.chosen { located.version_locations } else { Vec::new() },
-            directory: located.directory,
-        }),
+    let (ini, toml, script_location, version_locations, directory) = match locate(path, options) {
+        Ok(located) => (
+            located.ini,
+            located.toml,
+            located.implied.then_some(located.script_location),
+            if located.chosen { located.version_locations } else { Vec::new() },
+            located.directory,
+        ),
         Err(error) => {
-            let package = matches!(&error, AlembicError::Settings(fault)
-                if matches!(fault.kind, SettingsFaultKind::Package { .. }));
-            let Some(config) = Config::named_by(&absolute(path)?)?.filter(|_| package) else {
-                return Err(error);
-            };
-            let Config { directory, ini, toml } = config;
-            let version_locations = Vec::new();
-            Ok(Known { ini, toml, script_location: None, version_locations, directory })
+            let Config { directory, ini, toml } = Config::in_a_package(path, error)?;
+            (ini, toml, None, Vec::new(), directory)
         }
-    }
+    };
+    Ok(Known { ini, toml, script_location, version_locations, directory })
+}
+
+/// The environment that a path names, where Python has told what the settings do not.
+pub(super) fn located(
+    path: &Path,
+    options: &Options,
+    answer: &Answer,
+) -> Result<Located, AlembicError> {
+    locate(path, options).or_else(|error| {
+        let Config { directory, ini, toml } = Config::in_a_package(path, error)?;
+        Ok(Located {
+            script_location: answer.script_location.clone(),
+            version_locations: answer.version_locations(),
+            ini,
+            toml,
+            directory,
+            implied: false,
+            chosen: false,
+            walk: Walk::default(),
+        })
+    })
 }
 
 /// Finds the environment that a path names.
@@ -159,6 +175,16 @@ impl Config {
         } else {
             Self::of(path)
         }
+    }
+
+    /// That of a path at which nothing was found because it is in a package; else the error stays.
+    fn in_a_package(path: &Path, error: AlembicError) -> Result<Self, AlembicError> {
+        let package = matches!(&error, AlembicError::Settings(fault)
+            if matches!(fault.kind, SettingsFaultKind::Package { .. }));
+        if !package {
+            return Err(error);
+        }
+        Self::named_by(&absolute(path)?)?.ok_or(error)
     }
 
     /// A file, with the TOML beside it if it is an ini, as the `alembic` command has it.
@@ -291,7 +317,7 @@ impl Located {
         self,
         graph: impl FnOnce(&Self) -> Result<Graph, AlembicError>,
     ) -> Result<Environment, AlembicError> {
-        let version_table = self.version_table()?;
+        let said = self.env()?;
         Ok(Environment {
             graph: graph(&self)?,
             script_location: self.script_location,
@@ -299,8 +325,9 @@ impl Located {
             ini: self.ini,
             toml: self.toml,
             directory: self.directory,
-            version_table: version_table.table,
-            version_table_schema: version_table.schema,
+            version_table: said.table,
+            version_table_schema: said.schema,
+            sets_url: said.sets_url,
         })
     }
 
@@ -316,11 +343,11 @@ impl Located {
         }
     }
 
-    /// What `env.py` says of the version table; without one, nothing.
-    fn version_table(&self) -> Result<VersionTable, AlembicError> {
+    /// What `env.py` says; without one, nothing.
+    fn env(&self) -> Result<Said, AlembicError> {
         let path = self.script_location.join(ENV);
         if !path.is_file() {
-            return Ok(VersionTable::default());
+            return Ok(Said::default());
         }
         Ok(env::read(&path, &disk::bytes(&path)?))
     }
@@ -328,15 +355,15 @@ impl Located {
     /// The revisions, as a sound graph.
     pub(super) fn graph(&self) -> Result<Graph, AlembicError> {
         let files = disk::revision_files(&self.version_locations, self.walk)?;
-        let (mut revisions, mut faults) = (Vec::with_capacity(files.len()), Vec::new());
+        let (mut revisions, mut unread) = (Vec::with_capacity(files.len()), Vec::new());
         for file in &files {
             match revision(file)? {
                 Ok(revision) => revisions.push(revision),
-                Err(found) => faults.extend(found),
+                Err(found) => unread.push(found),
             }
         }
-        if !faults.is_empty() {
-            return Err(AlembicError::Revisions(faults));
+        if !unread.is_empty() {
+            return Err(unread::error(revisions, unread));
         }
         if revisions.is_empty() {
             let instead = disk::instead(&self.version_locations);
@@ -350,10 +377,9 @@ impl Located {
     }
 }
 
-fn revision(file: &RevisionFile) -> Result<Result<Revision, Vec<AlembicFault>>, AlembicError> {
+fn revision(file: &RevisionFile) -> Result<Result<Revision, Unread>, AlembicError> {
     if file.compiled {
-        let place = Place { path: file.path.clone(), line: 1 };
-        return Ok(Err(vec![AlembicFault { place, kind: AlembicFaultKind::Compiled }]));
+        return Ok(Err(Unread::compiled(&file.path)));
     }
     Ok(script::read(&file.path, &file.name, &disk::bytes(&file.path)?))
 }

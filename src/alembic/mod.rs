@@ -7,9 +7,10 @@
 //!
 //! It promises to run nothing and to guess nothing. What a file leaves to Python, such as a label
 //! that a call computes, is a fault; [`AlembicError::python_may_know`] tells it from a mistake, and
-//! [`Question`] is the one command that has Python answer for all revisions at once.
+//! [`Question`] is the one command that has Python answer for all revisions at once. [`asking`] puts
+//! it, where somebody can wait for the answer.
 //!
-//! The parts, all but those of the last line pure:
+//! The parts, all but those of the last line of the table pure:
 //!
 //! | file | what it reads |
 //! |---|---|
@@ -17,9 +18,12 @@
 //! | `source.rs` | the encoding of a Python file |
 //! | `module.rs`, `binding.rs` | what a Python module binds to its names |
 //! | `script.rs` | a file of `versions/` |
-//! | `env.rs` | the version table in `env.py` |
+//! | `env.rs`, `percent.rs` | the version table in `env.py`, and what `%` in a URL would do there |
+//! | `unread.rs` | what is wrong even where not every file can be read |
 //! | `ask.rs` | the command that asks Python, and its answer |
-//! | `locate.rs`, `packages.rs`, `disk.rs` | which files these are |
+//! | `locate.rs`, `packages.rs`, `disk.rs`, `python.rs` | which files these are, and which Python |
+//!
+//! [`asking`] is the one that waits: it runs that command.
 //!
 //! [`import`] is another matter: it has Python and Alembic, and makes scripts of the revisions.
 //!
@@ -30,9 +34,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::graph::{Graph, GraphFault};
+use crate::graph::{Graph, GraphFault, revision::Place};
 
 mod ask;
+pub mod asking;
 mod binding;
 mod disk;
 mod env;
@@ -42,13 +47,17 @@ mod ini;
 mod locate;
 mod module;
 mod packages;
+pub mod percent;
+pub(crate) mod python;
 mod script;
 mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unread;
 
-pub use ask::{AnswerError, Question, read_answered};
+pub use ask::{Answer, AnswerError, Question, read_answered};
+pub use asking::NoAnswer;
 pub use env::Setting;
 pub use fault::{AlembicFault, AlembicFaultKind};
 pub use ini::IniFault;
@@ -93,6 +102,8 @@ pub struct Environment {
     pub version_table: Setting,
     /// The schema of that table; where it is not named, the one that the connection finds first.
     pub version_table_schema: Setting,
+    /// Where `env.py` hands a URL to `set_main_option`, and writes no `%%`.
+    pub sets_url: Option<Place>,
 }
 
 /// Why an environment cannot be read.
@@ -145,6 +156,14 @@ pub enum AlembicError {
     /// Revisions that form no sound graph.
     #[error("{}", joined(.0))]
     Graph(Vec<GraphFault>),
+    /// Files that say too little without Python, which has not told it either.
+    #[error("{}; asking Python failed", unknown.brief())]
+    Unanswered {
+        /// What it was asked for.
+        unknown: Box<AlembicError>,
+        /// Why there is no answer.
+        source: NoAnswer,
+    },
 }
 
 /// What there is where no revision is.
@@ -196,6 +215,7 @@ impl AlembicError {
             | Self::Settings(_)
             | Self::Empty { .. } => 10,
             Self::Revisions(_) | Self::Graph(_) => 20,
+            Self::Unanswered { unknown, .. } => unknown.exit_code(),
         }
     }
 
@@ -208,13 +228,41 @@ impl AlembicError {
             Self::Settings(fault) => {
                 matches!(fault.kind, SettingsFaultKind::Package { .. })
             }
-            Self::Empty { instead, .. } => *instead == Instead::Compiled,
-            Self::Unreadable { .. }
+            // Alembic itself takes no compiled ones unless it is told to.
+            Self::Empty { .. }
+            | Self::Unreadable { .. }
             | Self::NoEnvironment { .. }
             | Self::NoScriptLocation { .. }
-            | Self::Graph(_) => false,
+            | Self::Graph(_)
+            | Self::Unanswered { .. } => false,
         }
     }
+
+    /// The first fault, and how many there are besides: in a line that goes on.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Revisions(faults) if faults.len() > 1 => {
+                format!("{} (and {} more of the kind)", faults[0], faults.len() - 1)
+            }
+            Self::Revisions(_)
+            | Self::Unreadable { .. }
+            | Self::NoEnvironment { .. }
+            | Self::NoScriptLocation { .. }
+            | Self::Settings(_)
+            | Self::Empty { .. }
+            | Self::Graph(_)
+            | Self::Unanswered { .. } => self.to_string(),
+        }
+    }
+}
+
+/// Where the `alembic` command of an environment has to be run, and with which settings, if it does not
+/// find them there by itself. No revision is read.
+pub fn place(path: &Path) -> Result<(PathBuf, Option<PathBuf>), AlembicError> {
+    let known = locate::known(path, &Options::default())?;
+    // Alembic looks for its own file where it is run.
+    let by_itself = known.directory.join("alembic.ini");
+    Ok((known.directory, known.ini.filter(|ini| *ini != by_itself)))
 }
 
 /// Reads the environment that a path names.

@@ -15,6 +15,7 @@ use super::{
     fault::{AlembicFault, AlembicFaultKind},
     module::{Bound, Module, Value},
     source,
+    unread::Unread,
 };
 use crate::graph::revision::{Place, Revision, RevisionId};
 
@@ -47,7 +48,7 @@ pub(super) fn taken(name: &str, sourceless: bool) -> Taken {
 
 /// Reads a revision, or finds what keeps it from being one. The name is that of the file itself,
 /// where the path is a link to it.
-pub(super) fn read(path: &Path, name: &str, bytes: &[u8]) -> Result<Revision, Vec<AlembicFault>> {
+pub(super) fn read(path: &Path, name: &str, bytes: &[u8]) -> Result<Revision, Unread> {
     let fault = |line, kind| {
         let place = Place { path: path.to_owned(), line };
         AlembicFault { place, kind }
@@ -59,10 +60,10 @@ pub(super) fn read(path: &Path, name: &str, bytes: &[u8]) -> Result<Revision, Ve
         } else {
             AlembicFaultKind::NotEncoded { encoding }
         };
-        vec![fault(error.line, kind)]
+        Unread::wholly(fault(error.line, kind))
     })?;
     let module = Module::read(&text, &NAMES).map_err(|error| {
-        vec![fault(error.line, AlembicFaultKind::Syntax { message: error.message })]
+        Unread::wholly(fault(error.line, AlembicFaultKind::Syntax { message: error.message }))
     })?;
 
     let mut reader = Reader { module: &module, faults: Vec::new() };
@@ -81,21 +82,22 @@ pub(super) fn read(path: &Path, name: &str, bytes: &[u8]) -> Result<Revision, Ve
     let depends_on = reader.dependencies(parents.is_empty());
     let labels = reader.labels();
     let faults: Vec<_> = reader.faults.into_iter().map(|(line, kind)| fault(line, kind)).collect();
-    match id {
-        Some(id) if faults.is_empty() => {
-            let doc = module.doc();
-            Ok(Revision {
-                id,
-                parents,
-                depends_on,
-                labels,
-                tag: None,
-                title: title(doc),
-                created: created(doc),
-                place: Place { path: path.to_owned(), line },
-            })
+    let known = id.map(|id| {
+        let doc = module.doc();
+        Revision {
+            id,
+            parents,
+            depends_on,
+            labels,
+            tag: None,
+            title: title(doc),
+            created: created(doc),
+            place: Place { path: path.to_owned(), line },
         }
-        _ => Err(faults),
+    });
+    match known {
+        Some(revision) if faults.is_empty() => Ok(revision),
+        known => Err(Unread { faults, known }),
     }
 }
 

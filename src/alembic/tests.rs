@@ -4,15 +4,17 @@
 use std::path::Path;
 
 use super::{
-    AlembicError, AlembicFault, Environment, Options, Question, Setting, ask, env, read, read_with,
-    script,
+    AlembicError, AlembicFault, Answer, Environment, Options, Question, Setting, ask, env, read,
+    read_with, script,
 };
 use crate::graph::revision::{Revision, RevisionId};
 
 mod answer;
 mod places;
+mod python;
 mod revisions;
 mod settings;
+mod unread;
 mod version_table;
 
 /// The revision of a file `x.py`, or its faults as they are displayed.
@@ -21,8 +23,9 @@ fn revision(text: impl AsRef<[u8]>) -> Result<Revision, String> {
 }
 
 fn named(name: &str, text: impl AsRef<[u8]>) -> Result<Revision, String> {
-    script::read(Path::new(name), name, text.as_ref())
-        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    script::read(Path::new(name), name, text.as_ref()).map_err(|unread| {
+        unread.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    })
 }
 
 /// `id <- parents ^ dependencies [labels] title`, or the faults.

@@ -4,18 +4,15 @@
 //! whoever called, from the version table; Alembic ends with success also where it did something else.
 //! Each revision that has come to be applied is then a line of the history, as if we had applied it.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::{
+    alembic::{percent, python::environments},
     child::{self, ChildError, Upbringing},
-    config::{ChainConfig, Config, MigrateCommand, command::CommandLine},
+    config::{ChainConfig, Config, DatabaseUrl, MigrateCommand, command::CommandLine},
     db::{Entry, Event, Locked, WorkError},
     files::{Chain, Delegated},
     look::{heads_after, joined},
@@ -27,10 +24,7 @@ use crate::{
 };
 
 /// What it is called in the log and in errors.
-const WHAT: &str = "MIGRATE_COMMAND";
-
-/// Where images keep a virtual environment, besides beside the settings.
-const ENVIRONMENTS: &[&str] = &["/opt/venv", "/venv", "/app/.venv"];
+pub(super) const WHAT: &str = "MIGRATE_COMMAND";
 
 /// Has Alembic apply what is pending, under the locks of all chains that the command may change.
 pub async fn delegate(
@@ -64,7 +58,7 @@ pub async fn delegate(
         let started = Instant::now();
         run(&command, upbringing, locked, signals)
             .await
-            .map_err(|source| DelegateError::Command { what: WHAT.to_owned(), source })?;
+            .map_err(|source| failed(source, alembic, chain_config.database.as_ref()))?;
         info!(stage = %Stage::Apply, event = "ran", what = WHAT, took = spoken(started.elapsed()), "has run it");
     }
     Ok(())
@@ -119,19 +113,35 @@ fn commands(
             vec![command.clone()]
         }
         None => {
-            let mut words = vec!["alembic".to_owned()];
-            if let Some(ini) = &alembic.ini {
-                words.extend(["-c".to_owned(), ini.display().to_string()]);
-            }
-            words.push("upgrade".to_owned());
-            let command = CommandLine::of(words);
+            let command = upgrade(alembic.ini.as_deref());
             targets.map(|target| command.with_name(&target)).collect()
         }
     }
 }
 
+/// That it failed, with what may be the reason.
+fn failed(source: ChildError, alembic: &Delegated, url: Option<&DatabaseUrl>) -> DelegateError {
+    let what = WHAT.to_owned();
+    match (source, url.and_then(|url| percent::hint(alembic, url))) {
+        (ChildError::Code { command, code }, Some(hint)) => {
+            DelegateError::Percent { what, command, code, hint }
+        }
+        (source, _) => DelegateError::Command { what, source },
+    }
+}
+
+/// `alembic upgrade`, with the settings that it would not find by itself.
+pub(super) fn upgrade(ini: Option<&Path>) -> CommandLine {
+    let mut words = vec!["alembic".to_owned()];
+    if let Some(ini) = ini {
+        words.extend(["-c".to_owned(), ini.display().to_string()]);
+    }
+    words.push("upgrade".to_owned());
+    CommandLine::of(words)
+}
+
 /// Runs it; where its program is not in PATH, from the virtual environment that has it.
-async fn run(
+pub(super) async fn run(
     command: &CommandLine,
     upbringing: Upbringing<'_>,
     locked: &mut [Locked],
@@ -151,11 +161,4 @@ async fn run(
         }
         ran => ran,
     }
-}
-
-/// The virtual environments that there may be: beside the settings or above them, nearest first.
-fn environments(directory: Option<&Path>) -> Vec<PathBuf> {
-    let above = directory.into_iter().flat_map(Path::ancestors);
-    let beside = above.flat_map(|path| [path.join(".venv"), path.join("venv")]);
-    beside.chain(ENVIRONMENTS.iter().map(PathBuf::from)).collect()
 }

@@ -6,6 +6,7 @@ use crate::{
     db::{Blocker, WorkError},
     graph::revision::{Place, RevisionId},
     pause::spoken,
+    reindex::DelegateError,
     script::Direction,
     signals::Signal,
 };
@@ -141,6 +142,44 @@ pub enum ApplyError {
         if is_forbidden(.0) { "; the migrating role must be allowed to create tables" } else { "" }
     )]
     Tables(#[source] WorkError),
+    /// What the version table says could not be recorded.
+    #[error("cannot bring the ledger and table `{table}` into step")]
+    Disagrees {
+        /// The version table.
+        table: String,
+        /// Why.
+        source: WorkError,
+    },
+    /// It was tried, and nothing is as it should be.
+    #[error(
+        "the ledger and table `{table}` do not come into step; has the table a row twice, or does \
+         something else write to it all the time?"
+    )]
+    Restless {
+        /// The version table.
+        table: String,
+    },
+    /// Alembic's command failed over a revision that is left to it.
+    #[error("revision `{revision}`, which is left to Alembic, was not applied")]
+    Delegated {
+        /// Which.
+        revision: RevisionId,
+        /// How.
+        source: DelegateError,
+    },
+    /// The command succeeded, and the version table does not have it.
+    #[error(
+        "the command succeeded, but revision `{revision}` is not applied: table `{table}` says `{at}`; \
+         does the command use another database, or another version table (VERSION_TABLE)?"
+    )]
+    NotDelegated {
+        /// Which.
+        revision: RevisionId,
+        /// The version table.
+        table: String,
+        /// What it says.
+        at: String,
+    },
     /// Another runner applied the same revision beside us, past the lock: not an end, a reason
     /// to look again.
     #[error("revision `{revision}` was recorded or reverted by another runner meanwhile")]
@@ -161,8 +200,14 @@ impl ApplyError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Script { source, .. } | Self::Revision { source, .. } => source.exit_code(),
-            Self::Tables(source) | Self::Open { source, .. } => source.exit_code_of_ours(),
-            Self::GaveWay { .. } | Self::Overtaken { .. } => 14,
+            Self::Tables(source) | Self::Open { source, .. } | Self::Disagrees { source, .. } => {
+                source.exit_code_of_ours()
+            }
+            Self::Delegated { source, .. } => source.exit_code(19),
+            Self::GaveWay { .. }
+            | Self::Overtaken { .. }
+            | Self::Restless { .. }
+            | Self::NotDelegated { .. } => 14,
             Self::PartWay { source, .. } => match source.exit_code() {
                 14 => 15,
                 other => other,
@@ -180,8 +225,14 @@ impl ApplyError {
             | Self::GaveWay { source, .. }
             | Self::PartWay { source, .. }
             | Self::Open { source, .. }
+            | Self::Disagrees { source, .. }
             | Self::Tables(source) => source.signal(),
-            Self::Unknown { .. } | Self::ChangedPartWay { .. } | Self::Overtaken { .. } => None,
+            Self::Delegated { source, .. } => source.signal(),
+            Self::Unknown { .. }
+            | Self::ChangedPartWay { .. }
+            | Self::Restless { .. }
+            | Self::NotDelegated { .. }
+            | Self::Overtaken { .. } => None,
         }
     }
 }

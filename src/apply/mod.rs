@@ -6,10 +6,14 @@
 //! apply it twice. Only then is the ledger compared with what the plan expects, and the
 //! script run.
 //!
-//! A script with `transaction: false` runs otherwise: see `part_way`.
+//! A script with `transaction: false` runs otherwise: see `part_way`. Where a version table is kept, its
+//! rows turn in the same transaction; `external` is for what another tool has written there, `mixed`
+//! for scripts that leave their revision to it.
 
 mod delegated;
 mod error;
+mod external;
+mod mixed;
 mod part_way;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -19,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::Config,
-    db::{DbError, Entry, Event, LedgerRow, Locked, Origin, Outcome, WorkError},
+    db::{DbError, Entry, Event, LedgerRow, Locked, Observed, Origin, Outcome, Turn, WorkError},
     engine::Engine,
     files::{Chain, ChainError},
     graph::{
@@ -28,7 +32,7 @@ use crate::{
     },
     look::{heads_after, heads_before, joined},
     pause::{Pause, spoken},
-    plan::Plan,
+    plan::{Plan, agreement},
     progress::Progress,
     script::{Direction, Script, Statement},
     stage::Stage,
@@ -37,6 +41,8 @@ use crate::{
 pub use self::{
     delegated::{delegate, record},
     error::{ApplyError, Spot},
+    external::agree,
+    mixed::{Asked, Hands},
 };
 
 /// The pauses between tries of a revision that gave way to a lock.
@@ -74,6 +80,10 @@ pub struct Work<'a> {
     pub recorded: BTreeSet<String>,
     /// The heads of that.
     pub heads: BTreeSet<String>,
+    /// The rows of the version table before it, where one is kept in step.
+    pub versions: Option<BTreeSet<String>>,
+    /// Who takes the steps that are Alembic's, if there are any.
+    pub hands: Option<Hands<'a>>,
 }
 
 impl<'a> Work<'a> {
@@ -82,8 +92,12 @@ impl<'a> Work<'a> {
         chain: &'a Chain,
         plan: &Plan,
         heads: BTreeSet<String>,
+        observed: &Observed,
+        asked: Asked<'a>,
     ) -> Result<Self, ChainError> {
         Ok(Self {
+            hands: Hands::of(chain, asked, &plan.steps)?,
+            versions: chain.kept_versions().map(|_| agreement::rows(observed)),
             direction: Direction::Up,
             engine: chain.engine,
             graph: &chain.graph,
@@ -102,6 +116,7 @@ pub async fn apply(
 ) -> Result<(), ApplyError> {
     locked.create_tables().await.map_err(ApplyError::Tables)?;
     let (mut recorded, mut heads) = (work.recorded.clone(), work.heads.clone());
+    let mut versions = work.versions.clone();
     let total = work.steps.len();
     let (begins, ended, saying, said) = match work.direction {
         Direction::Up => ("applying", "applied", "applies a revision", "has applied it"),
@@ -122,14 +137,32 @@ pub async fn apply(
                 heads_before(work.graph, &heads, &recorded, revision)
             }
         };
-        let step =
-            Step { work, script, statements, heads: joined(&heads), before, after: &recorded };
+        let turn = versions.map(|before| {
+            let after = match work.direction {
+                Direction::Up => agreement::rows_after(work.graph, &before, revision),
+                Direction::Down => agreement::rows_of(work.graph, &recorded),
+            };
+            Turn { create: false, before, after }
+        });
+        versions = turn.as_ref().map(|turn| turn.after.clone());
+        let step = Step {
+            work,
+            script,
+            statements,
+            heads: joined(&heads),
+            before,
+            after: &recorded,
+            turn,
+        };
         info!(
             stage = %Stage::Apply, event = begins, revision = %revision.id, title = revision.title,
             number, total, "{saying}"
         );
         let started = Instant::now();
-        if script.settings.transactional {
+        let delegated = work.direction == Direction::Up && script.delegates(work.engine);
+        if let (true, Some(hands)) = (delegated, &work.hands) {
+            hands.apply(locked, script, &step.heads).await?;
+        } else if script.settings.transactional {
             step.in_transaction(locked, patience).await?;
         } else {
             step.by_statement(locked).await?;
@@ -142,10 +175,13 @@ pub async fn apply(
     Ok(())
 }
 
-/// The ledger row of a revision whose script is run, or said to have been.
+/// The ledger row of a revision whose script is run, or said to have been; or which another tool has
+/// applied. Of those there is no checksum: it was not this text that was run, and so a change of it is
+/// none of what was applied. The way back is kept all the same.
 #[must_use]
 pub fn ledger_row(graph: &Graph, script: &Script, engine: Engine, origin: Origin) -> LedgerRow {
     let revision = &script.revision;
+    let is_ours = origin != Origin::External && !script.delegates(engine);
     let commas = |ids: Vec<&RevisionId>| {
         ids.into_iter().map(RevisionId::as_str).collect::<Vec<_>>().join(",")
     };
@@ -155,8 +191,8 @@ pub fn ledger_row(graph: &Graph, script: &Script, engine: Engine, origin: Origin
         depends_on: commas(graph.dependencies(&revision.id)),
         tag: revision.tag.clone(),
         title: revision.title.clone(),
-        checksum: script.checksum(engine).to_string(),
-        up: script.text(engine, Direction::Up),
+        checksum: is_ours.then(|| script.checksum(engine).to_string()),
+        up: is_ours.then(|| script.text(engine, Direction::Up)),
         down: script.kept_down(engine),
         origin,
     }
@@ -173,6 +209,8 @@ struct Step<'s> {
     before: BTreeSet<String>,
     /// What it holds afterwards.
     after: &'s BTreeSet<String>,
+    /// How the version table turns with it.
+    turn: Option<Turn>,
 }
 
 /// How a try of a transactional revision failed.
@@ -289,7 +327,9 @@ impl Step<'_> {
         let started = Instant::now();
         locked.begin(ddl_lock_timeout).await?;
         self.fence(locked, row).await?;
-        if locked.recorded().await? != *self.after {
+        let turned = locked.turned(self.turn.as_ref()).await;
+        let turned = turned.map_err(|error| Failed::At(self.first_spot(), error))?;
+        if !turned || locked.recorded().await? != *self.after {
             return Err(Failed::Overtaken);
         }
         for statement in self.statements {

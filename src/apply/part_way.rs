@@ -22,6 +22,12 @@ impl Step<'_> {
         let revision = self.id().clone();
         let whole = |source| ApplyError::Revision { revision: revision.clone(), source };
         let back = self.work.direction == Direction::Down;
+        // Alembic knows nothing of what is written down below, and has perhaps gone on meanwhile.
+        if let Some(turn) = &self.turn
+            && !locked.has_versions(&turn.before).await.map_err(whole)?
+        {
+            return Err(ApplyError::Overtaken { revision });
+        }
         // Some of it may be gone already, and then no server may start before all of it is.
         if back {
             match locked.mark(revision.as_str(), &self.before).await {
@@ -48,9 +54,9 @@ impl Step<'_> {
         }
         let entry = self.entry(started.elapsed());
         let completed = if back {
-            locked.complete_back(revision.as_str(), &entry).await
+            locked.complete_back(revision.as_str(), self.turn.as_ref(), &entry).await
         } else {
-            locked.complete(&self.row(), &entry).await.map(|()| true)
+            locked.complete(&self.row(), self.turn.as_ref(), &entry).await
         };
         let completed = match completed {
             Ok(false) => return Err(ApplyError::Overtaken { revision }),

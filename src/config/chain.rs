@@ -34,8 +34,11 @@ pub struct ChainConfig {
     pub dir: Option<PathBuf>,
     /// How far to migrate it.
     pub target: Target,
-    /// Alembic's version table, where its environment is not to be believed about it.
+    /// Alembic's version table: kept in step by scripts, and where its environment is not to be
+    /// believed about it.
     pub version_table: Option<VersionTable>,
+    /// The environment of the Alembic to which scripts leave revisions, if not the working directory.
+    pub alembic_dir: Option<PathBuf>,
     /// What applies the revisions of an Alembic environment, instead of `alembic upgrade`.
     pub command: Option<MigrateCommand>,
     /// The releases that its revisions complete, besides those that scripts name.
@@ -54,6 +57,7 @@ impl ChainConfig {
             dir: Some(dir),
             target: Target::Head,
             version_table: None,
+            alembic_dir: None,
             command: None,
             tags: Vec::new(),
             for_commands: EnvironmentChange::default(),
@@ -162,8 +166,14 @@ pub(super) fn chains(
         },
         ..given
     };
+    let with_tls = |mut chain: ChainConfig| {
+        if let Some(url) = &chain.database {
+            environment::add_tls(&mut chain.for_commands, vars, url);
+        }
+        chain
+    };
     if file.chains.is_empty() {
-        return vec![given];
+        return vec![with_tls(given)];
     }
     let mut chains: Vec<ChainConfig> = Vec::new();
     for section in &file.chains {
@@ -192,6 +202,9 @@ pub(super) fn chains(
             let accepted = VersionTable::ACCEPTED;
             chain.version_table = reader.worth(&entry.spelling, &entry.text, parse, accepted);
         }
+        if let Some(entry) = section.get("alembic_dir") {
+            chain.alembic_dir = Some(PathBuf::from(entry.text.trim()));
+        }
         if let Some(entry) = section.get("command") {
             chain.command = command(reader, entry).map(MigrateCommand::Own);
         }
@@ -204,7 +217,7 @@ pub(super) fn chains(
                 }),
             }
         }
-        chains.push(chain);
+        chains.push(with_tls(chain));
     }
     chains
 }

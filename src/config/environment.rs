@@ -4,7 +4,9 @@
 //! The server gets what was found, less the names that are ours alone and less the URL of the
 //! owner role. Children (hooks and delegated commands) do part of our work, so they must work on
 //! our database: a tool such as Alembic's `env.py` reads `DATABASE_URL` and knows neither of
-//! `MIGRATION_DATABASE_URL`, nor of `PRELAUNCH_DATABASE_URL`, nor, mostly, of `_FILE`.
+//! `MIGRATION_DATABASE_URL`, nor of `PRELAUNCH_DATABASE_URL`, nor, mostly, of `_FILE`. What the URL says
+//! of TLS they also get as libpq's variables, which psycopg and asyncpg read: in the URL each wants
+//! another form, so that many an `env.py` cuts it off.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -88,5 +90,21 @@ pub(super) fn with_database(
     EnvironmentChange {
         remove: files.filter(is_set).map(OsString::from).collect(),
         set: names.into_iter().map(|name| (name.into(), url.as_written().into())).collect(),
+    }
+}
+
+/// Adds what the URL says of TLS as variables, but for those that say something already, be it as they
+/// were found or as the configuration file sets them.
+pub(super) fn add_tls(
+    change: &mut EnvironmentChange,
+    vars: &[(OsString, OsString)],
+    url: &DatabaseUrl,
+) {
+    let blank = |value: &OsStr| value.as_encoded_bytes().trim_ascii().is_empty();
+    for (name, value) in url.tls() {
+        let says = |(other, value): &&(OsString, OsString)| other == name && !blank(value);
+        if vars.iter().chain(&change.set).find(says).is_none() {
+            change.set.push((name.into(), value.into()));
+        }
     }
 }

@@ -197,7 +197,7 @@ impl Parser<'_> {
         table: &DeTable<'_>,
     ) -> Section {
         const OF_CHAIN: &str = "`name`, `database_url`, `database_url_file`, `dir`, `target`, \
-                                `version_table`, `command`, `tags`";
+                                `version_table`, `alembic_dir`, `command`, `tags`";
         const OF_HOOK: &str = "`name`, `command`, `when`";
         let mut section = Section {
             spelling: format!("{}: {what}", self.place(value.span().start)),
@@ -210,7 +210,7 @@ impl Parser<'_> {
                 | (
                     "chain",
                     name @ ("database_url" | "database_url_file" | "dir" | "target"
-                    | "version_table"),
+                    | "version_table" | "alembic_dir"),
                 )
                 | ("hook", name @ "when") => {
                     let is_command = name == "command";

@@ -104,6 +104,8 @@ pub struct Config {
     pub notify_socket: Option<String>,
     /// Where the last words go.
     pub termination_log: PathBuf,
+    /// Where programs are looked for.
+    pub path: Option<OsString>,
     /// What hooks and shared commands see of the environment.
     pub for_commands: EnvironmentChange,
     /// What the server sees of it.
@@ -118,6 +120,7 @@ struct RawVariables {
     auto_migration: Option<String>,
     migrations_dir: Option<String>,
     version_table: Option<String>,
+    alembic_dir: Option<String>,
     migrate_command: Option<String>,
     migration_target: Option<String>,
     database_ahead: Option<String>,
@@ -201,6 +204,7 @@ fn read_both(
             let parse = |text: &str| VersionTable::parse(text).map(Some);
             reader.parsed("VERSION_TABLE", Some(text), parse, VersionTable::ACCEPTED)
         }),
+        alembic_dir: path(raw.alembic_dir.as_deref()),
         command: reader
             .command("MIGRATE_COMMAND", raw.migrate_command.as_deref())
             .map(MigrateCommand::Own),
@@ -214,6 +218,9 @@ fn read_both(
         .collect();
     hooks.extend(chain::hooks(&mut reader, file));
 
+    if let Some(url) = &given.database {
+        environment::add_tls(&mut for_commands, vars, url);
+    }
     let config = Config {
         chains: chain::chains(&mut reader, file, given, vars, read_file),
         auto_migration: reader.parsed(
@@ -256,6 +263,7 @@ fn read_both(
         metrics_file: path(raw.metrics_file.as_deref()),
         notify_socket: raw.notify_socket.as_deref().map(|text| text.trim().to_owned()),
         termination_log: or_default("TERMINATION_LOG", raw.termination_log.as_deref()).into(),
+        path: vars.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone()),
         for_commands,
         for_server,
         notes: Vec::new(),

@@ -15,7 +15,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod tests;
 
-pub use postgres::{Host, Password, PgVariables, PostgresUrl, SslMode};
+pub use postgres::{Host, Password, PgVariables, PostgresUrl, SslMode, Tls};
 pub use sqlite::SqliteUrl;
 
 /// A database, and the text that named it.
@@ -23,6 +23,7 @@ pub use sqlite::SqliteUrl;
 pub struct DatabaseUrl {
     written: String,
     address: Address,
+    tls: Tls,
 }
 
 /// Where a database is.
@@ -146,14 +147,14 @@ impl DatabaseUrl {
         let (scheme, rest) = text.split_once(':').ok_or(DatabaseUrlError::NoUrl)?;
         let scheme = scheme.to_ascii_lowercase();
         let engine = scheme.split_once('+').map_or(scheme.as_str(), |(engine, _)| engine);
-        let (address, ignored) = match (engine, rest.strip_prefix("//")) {
+        let (address, ignored, tls) = match (engine, rest.strip_prefix("//")) {
             ("postgres" | "postgresql", Some(rest)) => {
-                let (url, ignored) = PostgresUrl::parse(rest, variables)?;
-                (Address::Postgres(url), ignored)
+                let (url, ignored, tls) = PostgresUrl::parse(rest, variables)?;
+                (Address::Postgres(url), ignored, tls)
             }
             ("sqlite", _) => {
                 let (url, ignored) = SqliteUrl::parse(rest)?;
-                (Address::Sqlite(url), ignored)
+                (Address::Sqlite(url), ignored, Tls::new())
             }
             // Without `//` it may be `user:password@host`, and the "scheme" a name or worse.
             (_, Some(_))
@@ -163,13 +164,19 @@ impl DatabaseUrl {
             }
             _ => return Err(DatabaseUrlError::NoUrl),
         };
-        Ok((Self { written: text.to_owned(), address }, ignored))
+        Ok((Self { written: text.to_owned(), address, tls }, ignored))
     }
 
     /// Where the database is.
     #[must_use]
     pub const fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// What the text itself says of TLS, as libpq's variables: for those who do not read it there.
+    #[must_use]
+    pub const fn tls(&self) -> &Tls {
+        &self.tls
     }
 
     /// Another database on the same server; a SQLite file is what it is.

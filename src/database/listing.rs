@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Listing {
     graph: Graph,
+    /// Those that are left to Alembic.
+    delegated: BTreeSet<String>,
     /// None where no database was asked.
     ledger: Option<Known>,
 }
@@ -58,6 +60,9 @@ pub(super) struct Row<'a> {
     applied: Option<bool>,
     applied_at: Option<&'a str>,
     applied_by: Option<&'a str>,
+    /// Who applies it, where that is not us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegate: Option<&'static str>,
 }
 
 /// The object of `revisions --json`.
@@ -85,7 +90,7 @@ pub(super) struct Line<'a> {
 impl Listing {
     /// What the image brings, alone.
     pub(super) fn offline(graph: Graph) -> Self {
-        Self { graph, ledger: None }
+        Self { graph, delegated: BTreeSet::new(), ledger: None }
     }
 
     /// The same with what a database remembers.
@@ -98,7 +103,16 @@ impl Listing {
             half: half.map(|row| row.revision.clone()).collect(),
             current: ledger.current.clone(),
         };
-        Self { graph, ledger: Some(known) }
+        Self { graph, delegated: BTreeSet::new(), ledger: Some(known) }
+    }
+
+    /// The same with what is left to Alembic.
+    pub(super) fn delegating(self, delegated: BTreeSet<String>) -> Self {
+        Self { delegated, ..self }
+    }
+
+    pub(super) fn is_delegated(&self, id: &str) -> bool {
+        self.delegated.contains(id)
     }
 
     pub(super) fn graph(&self) -> &Graph {
@@ -186,6 +200,7 @@ impl Listing {
             applied,
             applied_at: row.map(|row| row.at.as_str()).filter(|at| !at.is_empty()),
             applied_by: row.map(|row| row.by.as_str()).filter(|by| !by.is_empty()),
+            delegate: self.is_delegated(id).then_some("alembic"),
         }
     }
 }
@@ -206,6 +221,7 @@ impl<'a> Row<'a> {
             applied: Some(true),
             applied_at: Some(&row.at),
             applied_by: Some(&row.by),
+            delegate: None,
         }
     }
 }

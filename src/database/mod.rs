@@ -117,10 +117,11 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
     Ok(match question {
         Question::Revisions { graph, json, format, offline } => {
             let listing = if *offline {
-                Listing::offline(reading.graph()?)
+                Listing::offline(reading.graph().await?)
             } else {
                 let (chain, seen) = reading.chain_and_ledger(true).await?;
-                Listing::online(chain.graph, &seen)
+                let delegated = chain.delegated();
+                Listing::online(chain.graph, &seen).delegating(delegated)
             };
             let format = if *json { Some(Format::Json) } else { *format };
             match format {
@@ -139,11 +140,11 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
             if *json { json_line(&ids) } else { pages::current(&listing) }.into()
         }
         Question::Heads { json, offline: _ } => {
-            let listing = Listing::offline(reading.graph()?);
+            let listing = Listing::offline(reading.graph().await?);
             if *json { json_line(&listing.heads()) } else { pages::heads(&listing) }.into()
         }
         Question::History { range, json, offline: _ } => {
-            let listing = Listing::offline(reading.graph()?);
+            let listing = Listing::offline(reading.graph().await?);
             let range = range.clone().unwrap_or_default();
             let wanted = range.of(listing.graph()).map_err(Error::Range)?;
             if *json {
@@ -156,7 +157,7 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
         Question::Check { json } => {
             let (chain, seen) = reading.chain_and_ledger(false).await?;
             let state = plan::state(&chain, &seen.observed);
-            let nothing_else = Due { hook: false, reindex: false };
+            let nothing_else = Due { hook: false, reindex: false, external: false };
             let refusal = match plan::decide(
                 AutoMigration::Check,
                 DatabaseAhead::Refuse,

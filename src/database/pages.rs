@@ -174,6 +174,9 @@ fn all(text: &mut String, listing: &Listing, paint: Paint) {
     for revision in listing.graph().revisions().rev() {
         let state = match listing.state(revision.id.as_str()) {
             State::Unasked => String::new(),
+            State::Pending if listing.is_delegated(revision.id.as_str()) => {
+                paint.yellow("pending, by Alembic")
+            }
             State::Pending => paint.yellow("pending"),
             State::Applied(row) => there(row),
         };

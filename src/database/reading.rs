@@ -1,14 +1,15 @@
 //! Asks the scripts and the database, with the same steps and errors as a run.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use tracing::{Span, warn};
 
 use crate::{
+    alembic::asking::Asker,
     config::{ChainConfig, Config, DatabaseUrl},
     db::{AppliedRow, Database, DbError, Event, HistoryLine, Observed, Recorded, Runner},
     error::Error,
-    files::{self, Chain},
+    files::{self, Chain, ChainError},
     graph::{Graph, target::Target},
     look::{Asked, Look},
     plan,
@@ -61,14 +62,19 @@ impl<'a> Reading<'a> {
     }
 
     /// The revisions of the image, for whatever engine.
-    pub(crate) fn graph(&self) -> Result<Graph, Error> {
-        files::load_graph(self.chain).map_err(Error::Chain)
+    pub(crate) async fn graph(&self) -> Result<Graph, Error> {
+        self.asker().load(|answer| files::load_graph(self.chain, answer)).await
+    }
+
+    /// What asks Python, where the files do not say enough.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker { config: self.config, chain: self.chain, signals: self.signals }
     }
 
     /// The scripts, all of whose heads are wanted, and what the database remembers.
     /// `offline` is whether the verb could do without the latter.
     pub(super) async fn chain_and_ledger(&self, offline: bool) -> Result<(Chain, Ledger), Error> {
-        let chain = self.chain(offline)?;
+        let chain = self.chain(offline).await?;
         let ledger = self.ledger(Some(&chain)).await?;
         Ok((chain, ledger))
     }
@@ -76,12 +82,13 @@ impl<'a> Reading<'a> {
     /// What the database remembers, which can be told without scripts too: the graph is empty
     /// where they are unsound or absent.
     pub(super) async fn ledger_and_perhaps_graph(&self) -> Result<(Graph, Ledger), Error> {
-        match self.chain(false) {
+        match self.chain(false).await {
             Ok(chain) => {
                 let ledger = self.ledger(Some(&chain)).await?;
                 Ok((chain.graph, ledger))
             }
-            Err(Error::Chain(error)) => {
+            // Where Alembic has written what is applied, only its environment tells.
+            Err(Error::Chain(error)) if !matches!(error, ChainError::Alembic(_)) => {
                 warn!(
                     stage = %Stage::Configure, event = "unsound", why = error.to_string(),
                     "cannot compare the database with the scripts"
@@ -108,9 +115,16 @@ impl<'a> Reading<'a> {
 
     /// The scripts, all of whose heads are wanted. `offline` is whether the verb could do without a
     /// database.
-    pub(crate) fn chain(&self, offline: bool) -> Result<Chain, Error> {
-        let url = self.url(offline)?;
-        files::load(self.chain, &Target::Heads, url.engine()).map_err(Error::Chain)
+    async fn chain(&self, offline: bool) -> Result<Chain, Error> {
+        let engine = self.url(offline)?.engine();
+        let load = |answer| files::load(self.chain, &Target::Heads, engine, answer);
+        self.asker().load(load).await
+    }
+
+    /// The same as far as it can be known without Python.
+    pub(crate) fn chain_in_text(&self, offline: bool) -> Result<Chain, Error> {
+        let engine = self.url(offline)?.engine();
+        files::load(self.chain, &Target::Heads, engine, None).map_err(Error::Chain)
     }
 
     /// Where the database is. `offline` is whether the verb could do without one.
@@ -123,9 +137,12 @@ impl<'a> Reading<'a> {
         let mut database = self.open(chain.and_then(Chain::version_table)).await?;
         let ledger = Box::pin(async {
             let observed = database.look().await?;
-            let applied = match chain.filter(|chain| chain.alembic.is_some()) {
+            let applied = match chain {
+                Some(chain) if chain.alembic.is_some() => {
+                    delegated(chain, &observed, &database.history().await?)
+                }
+                Some(chain) => in_step(chain, &observed, database.applied().await?),
                 None => database.applied().await?,
-                Some(chain) => delegated(chain, &observed, &database.history().await?),
             };
             Ok((observed, applied))
         });
@@ -162,24 +179,40 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// What is applied, in a database whose version table may say more than the ledger, or less.
+fn in_step(chain: &Chain, observed: &Observed, mut rows: Vec<AppliedRow>) -> Vec<AppliedRow> {
+    let Cow::Owned(applied) = plan::applied(chain, observed) else { return rows };
+    rows.retain(|row| applied.ledger.iter().any(|one| one.revision == row.revision));
+    let new =
+        applied.ledger.iter().filter(|one| rows.iter().all(|row| row.revision != one.revision));
+    let new: Vec<AppliedRow> = new.map(|one| known_from(chain, &one.revision, None)).collect();
+    rows.extend(new);
+    rows
+}
+
+/// A revision with what a line of the history says of it.
+fn known_from(chain: &Chain, id: &str, line: Option<&HistoryLine>) -> AppliedRow {
+    let revision = chain.graph.get_str(id);
+    AppliedRow {
+        revision: id.to_owned(),
+        parents: revision
+            .map(|revision| revision.parents.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        tag: revision.and_then(|revision| revision.tag.clone()),
+        title: revision.map(|revision| revision.title.clone()).unwrap_or_default(),
+        at: line.map(|line| line.at.clone()).unwrap_or_default(),
+        by: line.map(|line| line.by.clone()).unwrap_or_default(),
+    }
+}
+
 /// What a version table says is applied, with when and by whom as far as the history knows.
 fn delegated(chain: &Chain, observed: &Observed, history: &[HistoryLine]) -> Vec<AppliedRow> {
     let row = |row: &Recorded| {
-        let revision = chain.graph.get_str(&row.revision);
         let line = history
             .iter()
             .rev()
             .find(|line| line.event == Event::Upgrade.name() && line.subject == row.revision);
-        AppliedRow {
-            revision: row.revision.clone(),
-            parents: revision
-                .map(|revision| revision.parents.iter().map(ToString::to_string).collect())
-                .unwrap_or_default(),
-            tag: revision.and_then(|revision| revision.tag.clone()),
-            title: revision.map(|revision| revision.title.clone()).unwrap_or_default(),
-            at: line.map(|line| line.at.clone()).unwrap_or_default(),
-            by: line.map(|line| line.by.clone()).unwrap_or_default(),
-        }
+        known_from(chain, &row.revision, line)
     };
     plan::applied(chain, observed).ledger.iter().map(row).collect()
 }

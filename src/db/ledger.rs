@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt, hash::BuildHasher as _, time::Duration};
 
-use super::DbError;
+use super::{DbError, versions::Turn};
 
 /// Who runs: in application names, in the lock file, in the ledger and in the log.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ pub struct Recorded {
     pub revision: String,
     /// The ids of its parents when it was applied.
     pub parents: Vec<String>,
+    /// What else had to be applied before it.
+    pub depends_on: Vec<String>,
     /// The checksum of the script that was run; none where no script was.
     pub checksum: Option<String>,
     /// The newest line of the history that says it was applied.
@@ -77,6 +79,8 @@ pub enum Origin {
     Stamp,
     /// Its down section has begun to run, outside of a transaction.
     Reverting,
+    /// The version table says that it is there: another tool applied it.
+    External,
 }
 
 impl Origin {
@@ -87,6 +91,7 @@ impl Origin {
             Self::Upgrade => "upgrade",
             Self::Stamp => "stamp",
             Self::Reverting => "reverting",
+            Self::External => "external",
         }
     }
 }
@@ -112,6 +117,11 @@ pub struct Observed {
     /// The rows of the version table, where one was named: heads, with all that comes before them
     /// left to the graph.
     pub versions: Vec<Recorded>,
+    /// Whether there is such a table: one that is not there is not the same as one without a row.
+    pub has_versions: bool,
+    /// Whether what is in `ledger` has been put together from both, and holds a row that nobody here
+    /// knows: see [`crate::plan::applied`].
+    pub opaque: bool,
     /// Successes of hooks and reindexing.
     pub successes: Vec<Success>,
     /// The newest line of the history, 0 where there is none: the time of this look, on a
@@ -126,6 +136,10 @@ pub enum Event {
     Upgrade,
     /// A revision was reverted.
     Downgrade,
+    /// A revision was found to have been applied by another tool.
+    External,
+    /// A revision was found to have been reverted by another tool.
+    Retracted,
     /// The ledger was set to where the schema was said to be.
     Stamp,
     /// A script that was changed after it had been applied was accepted.
@@ -143,6 +157,8 @@ impl Event {
         match self {
             Self::Upgrade => "upgrade",
             Self::Downgrade => "downgrade",
+            Self::External => "external",
+            Self::Retracted => "retracted",
             Self::Stamp => "stamp",
             Self::Accept => "accept",
             Self::Hook => "hook",
@@ -177,10 +193,10 @@ pub struct LedgerRow {
     pub tag: Option<String>,
     /// Its title.
     pub title: String,
-    /// The checksum of its up sections.
-    pub checksum: String,
-    /// The text of its up sections on this engine.
-    pub up: String,
+    /// The checksum of its up sections; none where it was not they that were run.
+    pub checksum: Option<String>,
+    /// The text of its up sections on this engine, likewise.
+    pub up: Option<String>,
     /// What [`Script::kept_down`](crate::script::Script::kept_down) gives: the way back.
     pub down: Option<String>,
     /// How it came there.
@@ -217,6 +233,8 @@ pub enum Correction {
         gone: Vec<String>,
         /// What comes.
         come: Vec<LedgerRow>,
+        /// How a version table that is kept in step turns with it.
+        turn: Option<Turn>,
     },
     /// A row takes the text of another script of the same revision.
     Accept {
@@ -352,8 +370,11 @@ impl Observed {
         };
         match what {
             "revision" | "reverting" => {
+                // No id has a colon.
+                let (parents, depends_on) = detail.split_once(':').unwrap_or((detail, ""));
                 self.ledger.push(Recorded {
-                    parents: ids(detail),
+                    parents: ids(parents),
+                    depends_on: ids(depends_on),
                     revision: name,
                     checksum: extra,
                     upgraded: seq,
@@ -363,6 +384,7 @@ impl Observed {
             "version" => self.versions.push(Recorded {
                 revision: name,
                 parents: Vec::new(),
+                depends_on: Vec::new(),
                 checksum: None,
                 upgraded: seq,
                 reverting: false,

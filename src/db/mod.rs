@@ -14,6 +14,7 @@ pub mod postgres;
 pub mod scratch;
 mod sql;
 pub mod sqlite;
+pub mod versions;
 
 use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub use self::{
         AppliedRow, Correction, Entry, Event, HistoryLine, Holder, IndexState, Journalled, Kept,
         LedgerRow, Observed, Origin, Recorded, Runner, Start, Success, TOOL, Tables,
     },
+    versions::Turn,
 };
 
 use crate::{
@@ -148,6 +150,15 @@ impl Database {
     /// Reads the whole history, oldest line first.
     pub async fn history(&mut self) -> Result<Vec<HistoryLine>, DbError> {
         each!(Self, self, session => session.history().await)
+    }
+
+    /// The table that is looked at besides our own, on PostgreSQL.
+    #[must_use]
+    pub fn version_table(&self) -> Option<&VersionTable> {
+        match self {
+            Self::Postgres(session) => session.version_table(),
+            Self::Sqlite(_) => None,
+        }
     }
 
     /// The schema of the ledger; empty on SQLite.
@@ -343,9 +354,26 @@ impl Locked {
         each!(Self, self, locked => locked.ended(revision, statement, done).await)
     }
 
-    /// Records a non-transactional revision whose statements have all run.
-    pub async fn complete(&mut self, row: &LedgerRow, entry: &Entry) -> Result<(), WorkError> {
-        each!(Self, self, locked => locked.complete(row, entry).await)
+    /// Records a non-transactional revision whose statements have all run; false if the version table
+    /// is not as the turn begins.
+    pub async fn complete(
+        &mut self,
+        row: &LedgerRow,
+        turn: Option<&Turn>,
+        entry: &Entry,
+    ) -> Result<bool, WorkError> {
+        if let Self::Postgres(locked) = self {
+            locked.reset().await?;
+        }
+        each!(Self, self, locked => locked.begin_own().await)?;
+        self.fence(row, Some(entry.took)).await?;
+        if !self.turned(turn).await? {
+            self.rollback().await;
+            return Ok(false);
+        }
+        each!(Self, self, locked => locked.forget(&row.revision).await)?;
+        each!(Self, self, locked => locked.add_entry(entry).await)?;
+        self.commit().await.map(|()| true)
     }
 
     /// Notes, in a transaction of its own, that a revision is about to go statement by statement:
@@ -374,13 +402,14 @@ impl Locked {
     pub async fn complete_back(
         &mut self,
         revision: &str,
+        turn: Option<&Turn>,
         entry: &Entry,
     ) -> Result<bool, WorkError> {
         if let Self::Postgres(locked) = self {
             locked.reset().await?;
         }
         each!(Self, self, locked => locked.begin_own().await)?;
-        if !self.unfence(revision).await? {
+        if !(self.unfence(revision).await? && self.turned(turn).await?) {
             self.rollback().await;
             return Ok(false);
         }
@@ -390,17 +419,19 @@ impl Locked {
     }
 
     /// Changes the ledger without any script, in one transaction; false, and nothing is changed, if
-    /// the ledger is not as it is expected to be.
+    /// the ledger is not as it is expected to be, or the version table as it turns from.
     pub async fn correct(
         &mut self,
         correction: &Correction,
-        entry: &Entry,
+        entries: &[Entry],
     ) -> Result<bool, WorkError> {
         each!(Self, self, locked => locked.begin_own().await)?;
         let corrected = self.corrected(correction).await;
         let fits = corrected.as_ref().is_ok_and(|fits| *fits);
         if fits {
-            each!(Self, self, locked => locked.add_entry(entry).await)?;
+            for entry in entries {
+                each!(Self, self, locked => locked.add_entry(entry).await)?;
+            }
             self.commit().await?;
         } else {
             self.rollback().await;
@@ -413,7 +444,7 @@ impl Locked {
             Correction::Accept { row, from } => {
                 each!(Self, self, locked => locked.replace(row, from).await)
             }
-            Correction::Stamp { expected, gone, come } => {
+            Correction::Stamp { expected, gone, come, turn } => {
                 // The rows that come are the fence: another one who adds one of them waits here.
                 for row in come.iter().filter(|row| !expected.contains(&row.revision)) {
                     match self.fence(row, None).await {
@@ -440,7 +471,7 @@ impl Locked {
                 if self.recorded().await? != now {
                     return Ok(false);
                 }
-                Ok(true)
+                self.turned(turn.as_ref()).await
             }
         }
     }

@@ -18,8 +18,9 @@ use super::{
     Event, LedgerRow, TOOL,
     sql::{self, literal},
     sqlite::SETTINGS,
+    versions::Turn,
 };
-use crate::engine::Engine;
+use crate::{engine::Engine, version_table::VersionTable};
 
 /// Who did it, for the ledger and the history.
 const BY: &str = "sql";
@@ -38,6 +39,8 @@ pub enum Change<'a> {
 pub struct Part<'a> {
     /// What becomes of it.
     pub change: Change<'a>,
+    /// How the version table that is kept in step turns with it.
+    pub turn: Option<Turn>,
     /// What is said above it, in one line each.
     pub notes: Vec<String>,
     /// The statements, without semicolons, as the program for the engine takes them.
@@ -55,24 +58,29 @@ pub struct Part<'a> {
 pub struct OfflineScript {
     engine: Engine,
     prefix: String,
+    /// The version table, quoted, where one is kept in step.
+    versions: Option<String>,
     text: String,
 }
 
 impl OfflineScript {
     /// Its beginning. `schema` is where the ledger is, or empty for where the search path leads;
-    /// `expected` what the ledger must hold.
+    /// `expected` what the ledger must hold; `versions` the version table and its rows, where one is
+    /// kept in step.
     #[must_use]
     pub fn new(
         engine: Engine,
         schema: &str,
         notes: &[String],
         expected: &BTreeSet<String>,
+        versions: Option<(&VersionTable, &BTreeSet<String>)>,
     ) -> Self {
         let prefix = match (engine, schema) {
             (Engine::Sqlite, _) | (Engine::Postgres, "") => String::new(),
             (Engine::Postgres, schema) => format!("\"{}\".", schema.replace('"', "\"\"")),
         };
-        let mut script = Self { engine, prefix, text: String::new() };
+        let table = versions.map(|(table, _)| quoted(engine, table));
+        let mut script = Self { engine, prefix, versions: table, text: String::new() };
         script.notes(notes);
         let (tables, expected) = match engine {
             Engine::Postgres => {
@@ -98,6 +106,9 @@ impl OfflineScript {
         script.statement(&tables.replace("\n         ", "\n"));
         script.line("");
         script.statement(&expected);
+        if let Some((table, rows)) = versions {
+            script.expected_versions(table, rows);
+        }
         script.statement("commit");
         script
     }
@@ -113,6 +124,7 @@ impl OfflineScript {
             self.begin();
             self.own_settings(part.lock_timeout);
             self.ledger(&part.change);
+            self.turn(part.turn.as_ref());
             self.statements(&part.statements);
         } else {
             self.begin();
@@ -121,6 +133,7 @@ impl OfflineScript {
             self.statements(&part.statements);
             self.begin();
             self.ledger(&part.change);
+            self.turn(part.turn.as_ref());
         }
         self.history(&part.change, &part.heads);
         if self.engine == Engine::Sqlite && part.transactional {
@@ -187,8 +200,8 @@ impl OfflineScript {
                     text(&row.depends_on),
                     maybe(row.tag.as_deref()),
                     text(&row.title),
-                    text(&row.checksum),
-                    text(&row.up),
+                    maybe(row.checksum.as_deref()),
+                    maybe(row.up.as_deref()),
                     maybe(row.down.as_deref()),
                     text(row.origin.name()),
                     "null".to_owned(),
@@ -206,6 +219,34 @@ impl OfflineScript {
         };
         let forgotten = filled(&sql::journal_forget(&self.prefix), &[self.text(revision)]);
         self.statement(&forgotten);
+    }
+
+    /// The version table, made if it is not there, must have these rows.
+    fn expected_versions(&mut self, table: &VersionTable, rows: &BTreeSet<String>) {
+        let name = quoted(self.engine, table);
+        let primary_key = format!("\"{}\"", table.primary_key().replace('"', "\"\""));
+        self.statement(&sql::create_versions(&name, &primary_key));
+        let rows: Vec<String> = rows.iter().map(|id| self.text(id)).collect();
+        let count = format!("(select count(*) from {name}) = {}", rows.len());
+        self.must(&if rows.is_empty() {
+            count
+        } else {
+            let rows = rows.join(", ");
+            format!(
+                "{count} and (select count(*) from {name} where version_num in ({rows})) = \
+                 (select count(*) from {name})"
+            )
+        });
+    }
+
+    /// Each change must hit one row.
+    fn turn(&mut self, turn: Option<&Turn>) {
+        let (Some(turn), Some(table)) = (turn, self.versions.clone()) else { return };
+        for change in turn.changes() {
+            let (sql, ids) = change.sql(&table);
+            let values: Vec<String> = ids.into_iter().map(|id| self.text(id)).collect();
+            self.changes_one(&filled(&sql, &values));
+        }
     }
 
     fn history(&mut self, change: &Change<'_>, heads: &str) {
@@ -316,6 +357,15 @@ impl OfflineScript {
 
     fn line(&mut self, text: &str) {
         let _ = writeln!(self.text, "{text}");
+    }
+}
+
+/// A version table as the search path finds it, where it has no schema.
+fn quoted(engine: Engine, table: &VersionTable) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    match (engine, &table.schema) {
+        (Engine::Postgres, Some(schema)) => format!("{}.{}", quoted(schema), quoted(&table.table)),
+        (Engine::Postgres, None) | (Engine::Sqlite, _) => quoted(&table.table),
     }
 }
 

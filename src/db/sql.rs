@@ -93,7 +93,8 @@ pub(super) fn create_on_sqlite() -> String {
 
 /// The one query of the look: five columns `what, name, detail, extra, seq`.
 ///
-/// * `revision`, or `reverting` where it is half gone: id, parents, checksum, the newest line of the
+/// * `revision`, or `reverting` where it is half gone: id, parents and dependencies with a
+///   colon between them, checksum, the newest line of the
 ///   history that applied it;
 /// * `version`: an id in the version table `versions` (quoted), and the same;
 /// * `hook`, `reindex`: subject, heads, —, the newest line that says so;
@@ -111,16 +112,16 @@ pub(super) fn look(
     if tables.ledger {
         parts.push(if tables.history {
             format!(
-                "select {WHAT} as what, l.revision as name, l.parents as detail, \
+                "select {WHAT} as what, l.revision as name, l.parents || ':' || l.depends_on as detail, \
                         l.checksum as extra, u.seq as seq \
                  from {prefix}{LEDGER} l left join (\
                    select subject, max(seq) as seq from {prefix}{HISTORY} \
-                   where event = 'upgrade' group by subject\
+                   where event in ('upgrade', 'external') group by subject\
                  ) u on u.subject = l.revision"
             )
         } else {
             format!(
-                "select {WHAT} as what, revision as name, parents as detail, \
+                "select {WHAT} as what, revision as name, parents || ':' || depends_on as detail, \
                         checksum as extra, cast(null as bigint) as seq from {prefix}{LEDGER}"
             )
         });
@@ -142,7 +143,7 @@ pub(super) fn look(
                         cast(null as text) as extra, u.seq as seq \
                  from {versions} v left join (\
                    select subject, max(seq) as seq from {prefix}{HISTORY} \
-                   where event = 'upgrade' group by subject\
+                   where event in ('upgrade', 'external') group by subject\
                  ) u on u.subject = v.version_num"
             )
         } else {
@@ -275,6 +276,34 @@ pub(super) fn journal_undone(prefix: &str) -> String {
 /// Forgets the statements of a revision that is recorded as a whole.
 pub(super) fn journal_forget(prefix: &str) -> String {
     format!("delete from {prefix}{JOURNAL} where revision = $1")
+}
+
+/// The version table as Alembic makes it, `primary_key` being the quoted name of its constraint.
+pub(super) fn create_versions(table: &str, primary_key: &str) -> String {
+    format!(
+        "create table if not exists {table} (version_num VARCHAR(32) not null, \
+           constraint {primary_key} primary key (version_num))"
+    )
+}
+
+/// The rows of a version table.
+pub(super) fn versions(table: &str) -> String {
+    format!("select version_num from {table}")
+}
+
+/// One row more in a version table.
+pub(super) fn insert_version(table: &str) -> String {
+    format!("insert into {table} (version_num) values ($1)")
+}
+
+/// One row of a version table becomes another.
+pub(super) fn update_version(table: &str) -> String {
+    format!("update {table} set version_num = $2 where version_num = $1")
+}
+
+/// One row less in a version table.
+pub(super) fn delete_version(table: &str) -> String {
+    format!("delete from {table} where version_num = $1")
 }
 
 /// A text constant, as both engines read it.

@@ -17,7 +17,7 @@ use tracing::info;
 
 use super::{MigrateError, error::named};
 use crate::{
-    apply::Work,
+    apply::{Asked, Hands, Work},
     db::{Kept, Observed},
     files::{self, Chain, ChainError},
     graph::{
@@ -26,7 +26,7 @@ use crate::{
         target::Target,
     },
     look::joined,
-    plan::{self, Refusal},
+    plan::{self, Refusal, agreement},
     script::{Direction, Script},
     stage::Stage,
 };
@@ -40,6 +40,8 @@ pub(super) struct Course {
     pub(super) route: Route,
     /// What is applied.
     pub(super) recorded: BTreeSet<String>,
+    /// The rows of the version table, where one is kept in step.
+    versions: Option<BTreeSet<String>>,
     /// The ways back from revisions whose script is not here as it was applied.
     kept: BTreeMap<RevisionId, Option<Script>>,
 }
@@ -64,8 +66,14 @@ impl Course {
         kept: &[Kept],
         target: &Target,
     ) -> Result<Self, MigrateError> {
+        let observed = &*plan::applied(chain, observed);
         let recorded: BTreeSet<String> =
             observed.ledger.iter().map(|row| row.revision.clone()).collect();
+        if observed.opaque {
+            let strange = |id: &&String| chain.graph.get_str(id).is_none();
+            let unknown = recorded.iter().filter(strange).cloned().collect();
+            return Err(MigrateError::Route(RouteError::Unknown { unknown }));
+        }
         let graph = union(chain, &recorded, kept)?;
         let to = |target| chain.graph.resolve(target).map(Destination::At);
         let destination = match target {
@@ -82,7 +90,8 @@ impl Course {
             destination.map_err(|error| MigrateError::Route(RouteError::Target(error)))?;
         let route = graph.route_to(&recorded, &destination).map_err(MigrateError::Route)?;
         let kept = ways_back(&graph, kept)?;
-        Ok(Self { graph, route, recorded, kept })
+        let versions = chain.kept_versions().map(|_| agreement::rows(observed));
+        Ok(Self { graph, route, recorded, versions, kept })
     }
 
     /// The way between two places that nobody has to ask a database about.
@@ -90,13 +99,16 @@ impl Course {
         graph: Graph,
         recorded: BTreeSet<String>,
         target: &Target,
+        keeps_versions: bool,
     ) -> Result<Self, MigrateError> {
+        let versions = keeps_versions.then(|| agreement::rows_of(&graph, &recorded));
         let route = graph.route(&recorded, target).map_err(MigrateError::Route)?;
-        Ok(Self { graph, route, recorded, kept: BTreeMap::new() })
+        Ok(Self { graph, route, recorded, versions, kept: BTreeMap::new() })
     }
 
     /// Nothing is built upon what is not what the scripts here say.
     fn allowed(&self, chain: &Chain, observed: &Observed) -> Result<(), MigrateError> {
+        let observed = &*plan::applied(chain, observed);
         match (&self.route.way, plan::wrong(chain, observed)) {
             // It ends where it began: with what is half gone already.
             (Way::Down(steps), Some(Refusal::HalfReverted { revisions }))
@@ -122,6 +134,19 @@ impl Course {
         Err(MigrateError::Route(RouteError::Unknown { unknown }))
     }
 
+    /// The same, and with who takes those that are Alembic's.
+    pub(super) fn work_with<'a>(
+        &'a self,
+        chain: &'a Chain,
+        asked: Asked<'a>,
+    ) -> Result<Work<'a>, MigrateError> {
+        let hands = match &self.route.way {
+            Way::Up(steps) => Hands::of(chain, asked, steps).map_err(MigrateError::Scripts)?,
+            Way::There | Way::Down(_) => None,
+        };
+        Ok(Work { hands, ..self.work(chain)? })
+    }
+
     /// The steps with their scripts, or every fault in these.
     pub(super) fn work<'a>(&'a self, chain: &'a Chain) -> Result<Work<'a>, MigrateError> {
         let (direction, steps) = match &self.route.way {
@@ -142,6 +167,8 @@ impl Course {
             steps,
             recorded: self.recorded.clone(),
             heads: heads(&self.graph, &self.recorded),
+            versions: self.versions.clone(),
+            hands: None,
         })
     }
 
@@ -161,8 +188,13 @@ impl Course {
         let Some(script) = script else {
             return Err(MigrateError::NotKept { revision: id.to_string() });
         };
-        if script.serves(chain.engine, direction) {
+        let is_delegated = direction == Direction::Up && script.delegates(chain.engine);
+        if is_delegated || script.serves(chain.engine, direction) {
             return Ok(script);
+        }
+        if script.delegates(chain.engine) {
+            let (revision, place) = (id.to_string(), script.revision.place.clone());
+            return Err(MigrateError::DelegatedBack { revision, place });
         }
         Err(MigrateError::NoDown {
             revision: id.to_string(),

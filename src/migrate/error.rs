@@ -71,6 +71,34 @@ pub enum MigrateError {
         /// The engine.
         engine: &'static str,
     },
+    /// A revision that Alembic applies has no way back here.
+    #[error(
+        "{place}: revision `{revision}` is left to Alembic (`delegate: alembic`), and its way back too: \
+         use `alembic downgrade`, which is seen in the version table"
+    )]
+    DelegatedBack {
+        /// Which.
+        revision: String,
+        /// Where its script is.
+        place: Place,
+    },
+    /// A script of SQL cannot run Alembic.
+    #[error(
+        "{place}: revision `{revision}` is left to Alembic (`delegate: alembic`), which no script of SQL \
+         can run; use `alembic upgrade {revision}` between two scripts, one to each side of it"
+    )]
+    DelegatedSql {
+        /// Which.
+        revision: String,
+        /// Where its script is.
+        place: Place,
+    },
+    /// A script of SQL is for a ledger and a version table that say the same.
+    #[error(
+        "another tool has migrated the database, and the ledger does not say so yet; have it recorded \
+         with `prelaunch database migrate`, or by a start"
+    )]
+    Unrecorded,
     /// Neither the scripts here nor the ledger have the way back.
     #[error(
         "revision `{revision}` has no script here as it was applied, and the ledger keeps no down \
@@ -166,6 +194,9 @@ impl MigrateError {
             | Self::Declined
             | Self::Moved
             | Self::NotKept { .. }
+            | Self::DelegatedBack { .. }
+            | Self::DelegatedSql { .. }
+            | Self::Unrecorded
             | Self::NotApplied { .. } => 16,
             Self::Elsewhere { .. } => 14,
             Self::NoDown { .. } | Self::Kept(_) | Self::Ledger(_) | Self::StrangeId(_) => 20,

@@ -24,6 +24,7 @@ mod pages;
 mod stamp;
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal as _},
     process::ExitCode,
     sync::Arc,
@@ -40,10 +41,13 @@ use crate::{
     database::{pages::Paint, reading::Reading, write},
     db::{Database, Kept, Locked, Observed},
     error::Error,
-    files::Chain,
+    files::{Chain, ChainError},
     graph::{Way, target::Target},
     lock::{self, Turn},
-    plan::{self, Next, Refusal},
+    plan::{
+        self, Next, Refusal,
+        agreement::{self, Standing},
+    },
     signals::Signals,
     stage::Stage,
 };
@@ -98,19 +102,23 @@ fn to_its_end(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Result<(), Error> {
     let paint = Paint { on: io::stdout().is_terminal() };
     if asked.offline || asked.revision.from.is_some() {
-        let text = offline::answer(reading, asked, paint)?;
+        let text = offline::answer(reading, asked, paint).await?;
         return write(&text).map_err(Error::Output);
     }
     let chain = scripts(reading, true)?;
-    let mut database = reading.open(None).await?;
+    let mut database = reading.open(chain.version_table()).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let target = &asked.revision.to;
     let course = Course::plot(&chain, &observed, &kept, target).map_err(Error::Migrate)?;
     if asked.plan || asked.sql {
         let text = if asked.sql {
             // What of it has run is in the journal, which a script cannot go on from.
-            if let Some(half @ Refusal::HalfReverted { .. }) = plan::wrong(&chain, &observed) {
+            let applied = plan::applied(&chain, &observed);
+            if let Some(half @ Refusal::HalfReverted { .. }) = plan::wrong(&chain, &applied) {
                 return Err(Error::Migrate(MigrateError::Refused(half)));
+            }
+            if differs(&chain, &observed) && observed.has_versions {
+                return Err(Error::Migrate(MigrateError::Unrecorded));
             }
             let schema = database.schema();
             offline::script(&course, &chain, &schema, reading.config).map_err(Error::Migrate)?
@@ -120,7 +128,7 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Res
         database.close().await;
         return write(&text).map_err(Error::Output);
     }
-    if let Way::There = course.route.way {
+    if let (Way::There, false) = (&course.route.way, differs(&chain, &observed)) {
         info!(
             stage = %Stage::Plan, event = "unneeded", at = course.at_text(),
             "the database is there; nothing to do"
@@ -129,30 +137,30 @@ async fn migrate(reading: &Reading<'_>, asked: &Migrate, throwaway: bool) -> Res
         return Ok(());
     }
     // What is wrong with the scripts comes to light before anybody is asked, and before the lock.
-    course.work(&chain).map_err(Error::Migrate)?;
+    course.work_with(&chain, asked_of(reading)).map_err(Error::Migrate)?;
     if let Way::Down(_) = course.route.way
         && !throwaway
     {
         consent::ask(&course, &chain, asked, reading.signals, paint)?;
     }
     let judge = |observed: &Observed| match Course::plot(&chain, observed, &kept, target) {
-        Ok(course) if course.route.way == Way::There => Next::Start,
+        Ok(course) if course.route.way == Way::There && !differs(&chain, observed) => Next::Start,
         // What stands in the way is said under the lock.
         Ok(_) | Err(_) => Next::Work,
     };
     let Some(mut locked) = locked(reading, database, judge).await? else { return Ok(()) };
-    let migrated =
-        under_the_lock(&mut locked, &chain, &kept, target, &course, reading.config).await;
+    let migrated = under_the_lock(&mut locked, &chain, &kept, target, &course, reading).await;
     locked.release().await;
     migrated
 }
 
-/// The scripts; an Alembic environment has none.
+/// The scripts; an Alembic environment has none, whatever Python may know of it.
 fn scripts(reading: &Reading<'_>, offline: bool) -> Result<Chain, Error> {
-    let chain = reading.chain(offline)?;
-    match chain.alembic {
-        Some(_) => Err(Error::Migrate(MigrateError::Alembic)),
-        None => Ok(chain),
+    let of_alembic = Error::Migrate(MigrateError::Alembic);
+    match reading.chain_in_text(offline) {
+        Ok(chain) if chain.alembic.is_some() => Err(of_alembic),
+        Err(Error::Chain(ChainError::Alembic(error))) if error.python_may_know() => Err(of_alembic),
+        loaded => loaded,
     }
 }
 
@@ -190,6 +198,39 @@ async fn locked(
     }
 }
 
+/// How Alembic would be run.
+fn asked_of<'a>(reading: &Reading<'a>) -> apply::Asked<'a> {
+    apply::Asked { config: reading.config, chain: reading.chain, signals: reading.signals }
+}
+
+/// Whether another tool has migrated the database, and the ledger does not say so.
+fn differs(chain: &Chain, observed: &Observed) -> bool {
+    matches!(agreement::standing(chain, observed), Standing::Differs(_))
+}
+
+/// What is applied.
+fn recorded(chain: &Chain, observed: &Observed) -> BTreeSet<String> {
+    let applied = plan::applied(chain, observed);
+    applied.ledger.iter().map(|row| row.revision.clone()).collect()
+}
+
+/// What is remembered under the lock, once the ledger says what another tool has done.
+async fn agreed(locked: &mut Locked, chain: &Chain, kept: &[Kept]) -> Result<Observed, Error> {
+    let observed = locked.look().await.map_err(Error::Locked)?;
+    if !differs(chain, &observed) {
+        return Ok(observed);
+    }
+    let recorded = recorded(chain, &observed);
+    let graph = course::union(chain, &recorded, kept).map_err(Error::Migrate)?;
+    let heads = course::heads_text(&graph, &recorded);
+    apply::agree(locked, chain, &observed, &heads).await.map_err(Error::Apply)?;
+    let observed = locked.look().await.map_err(Error::Locked)?;
+    if differs(chain, &observed) {
+        return Err(Error::Migrate(MigrateError::Moved));
+    }
+    Ok(observed)
+}
+
 /// Takes the steps, and looks whether they led there.
 async fn under_the_lock(
     locked: &mut Locked,
@@ -197,9 +238,9 @@ async fn under_the_lock(
     kept: &[Kept],
     target: &Target,
     consented: &Course,
-    config: &Config,
+    reading: &Reading<'_>,
 ) -> Result<(), Error> {
-    let observed = locked.look().await.map_err(Error::Locked)?;
+    let observed = agreed(locked, chain, kept).await?;
     let course = Course::plot(chain, &observed, kept, target).map_err(Error::Migrate)?;
     match (&course.route.way, &consented.route.way) {
         (Way::There, _) => return Ok(()),
@@ -210,14 +251,14 @@ async fn under_the_lock(
         (Way::Up(_) | Way::Down(_), _) => return Err(Error::Migrate(MigrateError::Moved)),
     }
     course.tell();
-    let work = course.work(chain).map_err(Error::Migrate)?;
-    let applied = apply::apply(locked, &work, Patience::of(config)).await;
+    let work = course.work_with(chain, asked_of(reading)).map_err(Error::Migrate)?;
+    let applied = apply::apply(locked, &work, Patience::of(reading.config)).await;
     applied.map_err(|error| {
         let overtaken = matches!(error, ApplyError::Overtaken { .. });
         if overtaken { Error::Migrate(MigrateError::Moved) } else { Error::Apply(error) }
     })?;
     let observed = locked.look().await.map_err(Error::Locked)?;
-    let recorded = observed.ledger.iter().map(|row| row.revision.clone()).collect();
+    let recorded = recorded(chain, &observed);
     let graph = course::union(chain, &recorded, kept).map_err(Error::Migrate)?;
     // Not by the target: one that is counted from where the database is means another place now,
     // or none.

@@ -13,18 +13,19 @@ use crate::{
     config::{Config, DatabaseUrl},
     database::{lines::Lines, pages::Paint, reading::Reading},
     db::{
-        Origin,
+        Origin, Turn,
         offline::{Change, OfflineScript, Part},
     },
     engine::Engine,
     error::Error,
     files::{self, Chain},
     graph::{Graph, RouteError, target::Target},
+    plan::agreement,
     script::{Direction, losses::losses},
 };
 
 /// What was asked without a database.
-pub(super) fn answer(
+pub(super) async fn answer(
     reading: &Reading<'_>,
     asked: &Migrate,
     paint: Paint,
@@ -35,14 +36,17 @@ pub(super) fn answer(
         if asked.sql {
             return Err(Error::Migrate(MigrateError::NoEngine));
         }
-        let graph = reading.graph()?;
+        let graph = reading.graph().await?;
         let recorded = begins(&graph, asked).map_err(Error::Migrate)?;
-        let course = Course::offline(graph, recorded, to).map_err(Error::Migrate)?;
+        let course = Course::offline(graph, recorded, to, false).map_err(Error::Migrate)?;
         return Ok(pages::route(&course, asked.json, paint));
     };
-    let chain = files::load(reading.chain, &Target::Heads, engine).map_err(Error::Chain)?;
+    let load = |answer| files::load(reading.chain, &Target::Heads, engine, answer);
+    let chain = reading.asker().load(load).await?;
     let recorded = begins(&chain.graph, asked).map_err(Error::Migrate)?;
-    let course = Course::offline(chain.graph.clone(), recorded, to).map_err(Error::Migrate)?;
+    let keeps_versions = chain.kept_versions().is_some();
+    let course = Course::offline(chain.graph.clone(), recorded, to, keeps_versions);
+    let course = course.map_err(Error::Migrate)?;
     let text = if chain.alembic.is_some() {
         // There are steps, and no scripts of ours for them.
         if asked.sql {
@@ -76,6 +80,13 @@ pub(super) fn script(
     config: &Config,
 ) -> Result<String, MigrateError> {
     let work = course.work(chain)?;
+    let delegated = work.steps.iter().map(|(script, _)| script);
+    if work.direction == Direction::Up
+        && let Some(script) = delegated.into_iter().find(|script| script.delegates(chain.engine))
+    {
+        let (revision, place) = (script.revision.id.to_string(), script.revision.place.clone());
+        return Err(MigrateError::DelegatedSql { revision, place });
+    }
     let lines = Lines::of(&course.graph);
     let engine = match chain.engine {
         Engine::Postgres => "PostgreSQL, for psql",
@@ -86,7 +97,9 @@ pub(super) fn script(
     };
     let title =
         format!("from {} to {} on {engine}", ends(&course.route.from), ends(&course.route.to));
-    let mut text = OfflineScript::new(chain.engine, schema, &[title], &course.recorded);
+    let mut versions = work.versions.clone();
+    let table = chain.kept_versions().zip(versions.as_ref());
+    let mut text = OfflineScript::new(chain.engine, schema, &[title], &course.recorded, table);
     let mut recorded = course.recorded.clone();
     for (script, statements) in &work.steps {
         let revision = &script.revision;
@@ -102,12 +115,19 @@ pub(super) fn script(
                 (Change::Down(revision.id.as_str()), "down")
             }
         };
+        let turn = versions.map(|before| Turn {
+            create: false,
+            before,
+            after: agreement::rows_of(&course.graph, &recorded),
+        });
+        versions = turn.as_ref().map(|turn| turn.after.clone());
         let mut notes = vec![format!("{way} {}", lines.full(revision))];
         if work.direction == Direction::Down {
             notes.extend(losses(statements).iter().map(ToString::to_string));
         }
         text.add(&Part {
             change,
+            turn,
             notes,
             statements: statements.iter().map(|statement| statement.piped(chain.engine)).collect(),
             transactional: script.settings.transactional,

@@ -1,6 +1,6 @@
 //! A route, for people and for machines.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde::Serialize;
 
@@ -27,6 +27,9 @@ struct Plan<'a> {
 struct PlannedStep<'a> {
     direction: &'static str,
     revision: &'a str,
+    /// Who takes it, where that is not us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'static str>,
 }
 
 /// What would be done, and what it would throw away.
@@ -36,12 +39,18 @@ pub(super) fn plan(
     json: bool,
     paint: Paint,
 ) -> Result<String, MigrateError> {
-    Ok(if json { as_json(course) } else { for_people(course, &lost(course, chain)?, paint) })
+    let theirs = chain.delegated();
+    Ok(if json {
+        as_json(course, &theirs)
+    } else {
+        for_people(course, &lost(course, chain)?, &theirs, paint)
+    })
 }
 
 /// The same, of a route for which no scripts are at hand.
 pub(super) fn route(course: &Course, json: bool, paint: Paint) -> String {
-    if json { as_json(course) } else { for_people(course, &[], paint) }
+    let nobodys = BTreeSet::new();
+    if json { as_json(course, &nobodys) } else { for_people(course, &[], &nobodys, paint) }
 }
 
 /// What each step of a way back throws away.
@@ -51,12 +60,14 @@ pub(super) fn lost(course: &Course, chain: &Chain) -> Result<Vec<Vec<Loss>>, Mig
     Ok(steps.map(|(_, statements)| losses(statements)).collect())
 }
 
-fn as_json(course: &Course) -> String {
+fn as_json(course: &Course, theirs: &BTreeSet<String>) -> String {
     fn texts(ids: &[RevisionId]) -> Vec<&str> {
         ids.iter().map(RevisionId::as_str).collect()
     }
     let (direction, steps) = steps(course);
-    let steps = texts(steps).into_iter().map(|revision| PlannedStep { direction, revision });
+    let by = |id: &str| (direction == "up" && theirs.contains(id)).then_some("alembic");
+    let steps = texts(steps).into_iter();
+    let steps = steps.map(|revision| PlannedStep { direction, revision, by: by(revision) });
     let (from, to) = (texts(&course.route.from), texts(&course.route.to));
     json_line(&Plan { from, to, steps: steps.collect() })
 }
@@ -69,7 +80,12 @@ fn steps(course: &Course) -> (&'static str, &[RevisionId]) {
     }
 }
 
-fn for_people(course: &Course, lost: &[Vec<Loss>], paint: Paint) -> String {
+fn for_people(
+    course: &Course,
+    lost: &[Vec<Loss>],
+    theirs: &BTreeSet<String>,
+    paint: Paint,
+) -> String {
     let lines = Lines::of(&course.graph);
     let (direction, steps) = steps(course);
     let mut text = String::new();
@@ -77,6 +93,9 @@ fn for_people(course: &Course, lost: &[Vec<Loss>], paint: Paint) -> String {
         let Some(revision) = course.graph.get(id) else { continue };
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{direction:<4}  {}", lines.full(revision));
+        if direction == "up" && theirs.contains(id.as_str()) {
+            text.push_str("      by Alembic\n");
+        }
         for loss in lost.get(number).into_iter().flatten() {
             let _ = writeln!(text, "      {}", paint.yellow(&loss.to_string()));
         }

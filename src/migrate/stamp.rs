@@ -7,19 +7,20 @@ use similar::TextDiff;
 use tracing::info;
 
 use super::{
-    MigrateError,
+    MigrateError, agreed,
     course::{self, Course, heads_text},
+    differs,
     error::named,
     locked, scripts, seen,
 };
 use crate::{
     apply::ledger_row,
     database::{reading::Reading, write},
-    db::{Correction, Entry, Event, Kept, LedgerRow, Observed, Origin},
+    db::{Correction, Entry, Event, Kept, LedgerRow, Observed, Origin, Turn},
     error::Error,
     files::Chain,
     graph::{Graph, RouteError, Way, revision::RevisionId, target::Target},
-    plan::{Next, Refusal},
+    plan::{self, Next, Refusal, agreement},
     script::Direction,
     stage::Stage,
 };
@@ -31,7 +32,7 @@ pub(super) async fn stamp(
     purge: bool,
 ) -> Result<(), Error> {
     let chain = scripts(reading, false)?;
-    let mut database = reading.open(None).await?;
+    let mut database = reading.open(chain.version_table()).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let stamp = |observed: &Observed| {
         if purge {
@@ -41,14 +42,18 @@ pub(super) async fn stamp(
         }
     };
     let seen = stamp(&observed).map_err(Error::Migrate)?;
-    if seen.is_nothing() {
+    if seen.is_nothing() && !differs(&chain, &observed) {
         info!(stage = %Stage::Plan, event = "unneeded", "the ledger says so already; nothing to do");
         database.close().await;
         return Ok(());
     }
     let Some(mut locked) = locked(reading, database, |_| Next::Work).await? else { return Ok(()) };
     let stamped = async {
-        let observed = locked.look().await.map_err(Error::Locked)?;
+        let observed = if purge {
+            locked.look().await.map_err(Error::Locked)?
+        } else {
+            agreed(&mut locked, &chain, &kept).await?
+        };
         let stamp = stamp(&observed).map_err(Error::Migrate)?;
         // Counted from where the database was, and that has another meaning now.
         if stamp.at != seen.at {
@@ -57,7 +62,7 @@ pub(super) async fn stamp(
         locked.create_tables().await.map_err(Error::Locked)?;
         let at = stamp.at.clone();
         let (correction, entry) = stamp.into_correction();
-        if !locked.correct(&correction, &entry).await.map_err(Error::Locked)? {
+        if !locked.correct(&correction, &[entry]).await.map_err(Error::Locked)? {
             return Err(Error::Migrate(MigrateError::Moved));
         }
         info!(stage = %Stage::Apply, event = "stamped", at = named(&at), "the ledger says where the database is");
@@ -73,6 +78,8 @@ struct Stamp {
     expected: BTreeSet<String>,
     gone: Vec<String>,
     come: Vec<LedgerRow>,
+    /// How the version table turns, where one is kept in step.
+    turn: Option<Turn>,
     /// Where the database is then said to be.
     at: Vec<String>,
     heads: String,
@@ -87,6 +94,7 @@ impl Stamp {
         target: &Target,
     ) -> Result<Self, MigrateError> {
         let course = Course::find(chain, observed, kept, target)?;
+        let observed = &*plan::applied(chain, observed);
         let mut after = course.recorded.clone();
         let (mut gone, mut come) = (Vec::new(), Vec::new());
         match &course.route.way {
@@ -115,7 +123,8 @@ impl Stamp {
         }
         let at = course.route.to.iter().map(ToString::to_string).collect();
         let heads = heads_text(&course.graph, &after);
-        Ok(Self { expected: course.recorded, gone, come, at, heads })
+        let turn = turn(chain, observed, &course.graph, &after);
+        Ok(Self { expected: course.recorded, gone, come, turn, at, heads })
     }
 
     /// All rows go, and those of the target come.
@@ -133,21 +142,35 @@ impl Stamp {
             gone: expected.iter().cloned().collect(),
             expected,
             come: rows(chain, steps),
+            turn: turn(chain, observed, graph, &after),
             at: route.to.iter().map(ToString::to_string).collect(),
             heads: heads_text(graph, &after),
         })
     }
 
     fn is_nothing(&self) -> bool {
-        self.gone.is_empty() && self.come.is_empty()
+        let turns = self.turn.as_ref().is_some_and(|turn| turn.before != turn.after);
+        self.gone.is_empty() && self.come.is_empty() && !turns
     }
 
     fn into_correction(self) -> (Correction, Entry) {
         let subject = if self.at.is_empty() { "base".to_owned() } else { self.at.join(",") };
         let entry = Entry { event: Event::Stamp, subject, heads: self.heads, took: Duration::ZERO };
-        let (expected, gone, come) = (self.expected, self.gone, self.come);
-        (Correction::Stamp { expected, gone, come }, entry)
+        let Self { expected, gone, come, turn, .. } = self;
+        (Correction::Stamp { expected, gone, come, turn }, entry)
     }
+}
+
+/// What the version table has, and what it shall have.
+fn turn(
+    chain: &Chain,
+    observed: &Observed,
+    graph: &Graph,
+    after: &BTreeSet<String>,
+) -> Option<Turn> {
+    chain.kept_versions()?;
+    let before = agreement::rows(observed);
+    Some(Turn { create: !observed.has_versions, before, after: agreement::rows_of(graph, after) })
 }
 
 fn rows(chain: &Chain, steps: &[RevisionId]) -> Vec<LedgerRow> {
@@ -160,7 +183,7 @@ pub(super) async fn accept(reading: &Reading<'_>, target: &Target) -> Result<(),
     let chain = scripts(reading, false)?;
     let id = one(&chain.graph, target).map_err(Error::Migrate)?;
     let Some(script) = chain.scripts.get(&id) else { return Ok(()) };
-    let mut database = reading.open(None).await?;
+    let mut database = reading.open(chain.version_table()).await?;
     let (observed, kept) = seen(reading, &mut database, &chain).await?;
     let Some(from) =
         changed(&observed, &id, script.checksum(chain.engine).as_str()).map_err(Error::Migrate)?
@@ -180,7 +203,7 @@ pub(super) async fn accept(reading: &Reading<'_>, target: &Target) -> Result<(),
 
     let Some(mut locked) = locked(reading, database, |_| Next::Work).await? else { return Ok(()) };
     let accepted = async {
-        let observed = locked.look().await.map_err(Error::Locked)?;
+        let observed = agreed(&mut locked, &chain, &kept).await?;
         let recorded = observed.ledger.iter().map(|row| row.revision.clone()).collect();
         let graph = course::union(&chain, &recorded, &kept).map_err(Error::Migrate)?;
         let row = ledger_row(&chain.graph, script, chain.engine, Origin::Upgrade);
@@ -188,7 +211,7 @@ pub(super) async fn accept(reading: &Reading<'_>, target: &Target) -> Result<(),
         let entry = Entry { event: Event::Accept, subject, heads, took: Duration::ZERO };
         locked.create_tables().await.map_err(Error::Locked)?;
         let accept = Correction::Accept { row, from };
-        if !locked.correct(&accept, &entry).await.map_err(Error::Locked)? {
+        if !locked.correct(&accept, &[entry]).await.map_err(Error::Locked)? {
             return Err(Error::Migrate(MigrateError::Moved));
         }
         info!(stage = %Stage::Apply, event = "accepted", revision = %id,

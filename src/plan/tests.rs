@@ -28,6 +28,7 @@ pub(crate) fn chain(text: &str, target: &str) -> Chain {
         target_text: target.to_string(),
         engine: Engine::Sqlite,
         alembic: None,
+        versions: None,
     }
 }
 
@@ -36,13 +37,14 @@ pub(crate) fn observed(chain: &Chain, ids: &str) -> Observed {
     let row = |(seq, id): (i64, &str)| Recorded {
         revision: id.to_owned(),
         parents: Vec::new(),
+        depends_on: Vec::new(),
         checksum: chain.scripts.get(id).map(|script| script.checksum(chain.engine).to_string()),
         upgraded: Some(seq),
         reverting: false,
     };
     let ledger: Vec<Recorded> = (1..).zip(ids.split_whitespace()).map(row).collect();
     let last = i64::try_from(ledger.len()).unwrap();
-    Observed { ledger, versions: Vec::new(), successes: Vec::new(), last }
+    Observed { ledger, last, ..Observed::default() }
 }
 
 /// How a database that has applied `recorded` stands to a graph.
@@ -155,7 +157,7 @@ const MODES: [AutoMigration; 4] =
 fn modes(recorded: &str, ahead: DatabaseAhead, expected: [&str; 4]) {
     let chain = chain("a; b<-a", "head");
     let observed = observed(&chain, recorded);
-    let due = Due { hook: false, reindex: false };
+    let due = Due { hook: false, reindex: false, external: false };
     let said = |mode| match decide(mode, ahead, &state(&chain, &observed), due) {
         Next::Start => "start".to_owned(),
         Next::Refuse(refusal) => refusal.exit_code().to_string(),
@@ -174,6 +176,16 @@ fn the_table_of_modes_holds() {
     modes("a b z", Refuse, ["16", "16", "16", "start"]);
     modes("a b z", Allow, ["start", "start", "start", "start"]);
     modes("a z", Allow, ["16", "16", "16", "start"]);
+}
+
+/// Who only looks writes nothing, also not what another tool has applied.
+#[test]
+fn only_the_mode_that_works_records_what_another_tool_did() {
+    let ready = |mode| {
+        let due = Due { hook: false, reindex: false, external: true };
+        decide(mode, DatabaseAhead::Refuse, &State::Ready, due) == Next::Work
+    };
+    assert_eq!(MODES.map(ready), [true, false, false, false]);
 }
 
 #[test]

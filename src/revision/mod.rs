@@ -108,7 +108,7 @@ pub fn run(
 
 /// The graph of a directory in which there need not be anything yet.
 fn graph_so_far(directory: &Path) -> Result<Graph, Error> {
-    match files::graph_in(directory) {
+    match files::graph_in(directory, None) {
         Err(ChainError::Empty { .. }) => Ok(Graph::default()),
         Err(ChainError::Directory { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(Graph::default())

@@ -51,7 +51,8 @@ impl Run<'_> {
         let mut shared = false;
         let mut moved = false;
         for (at, link) in self.links.iter().enumerate() {
-            let migrating = self.migrate(at, locked, looks[at].clone(), &mut shared);
+            let first = (observed[at].clone(), looks[at].clone());
+            let migrating = self.migrate(at, locked, first, &mut shared);
             let migrated = migrating.instrument(link.span.clone()).await;
             if let Some(look) = migrated.map_err(|error| link.fault(error))? {
                 (looks[at], moved) = (look, true);
@@ -81,10 +82,13 @@ impl Run<'_> {
         &self,
         at: usize,
         locked: &mut [Locked],
-        first: Look,
+        first: (Observed, Look),
         shared: &mut bool,
     ) -> Result<Option<Look>, Error> {
-        let (mut look, mut seen, mut applied) = (first, None, false);
+        let ((mut observed, mut look), mut seen, mut applied) = (first, None, false);
+        // What was there when nothing could be done for once.
+        let mut unsettled = None;
+        let link = &self.links[at];
         loop {
             match self.next(&look) {
                 Next::Refuse(refusal) | Next::Await(refusal) => {
@@ -92,11 +96,27 @@ impl Run<'_> {
                 }
                 Next::Start | Next::Work => (),
             }
-            let (AutoMigration::True, State::Pending(plan), Some(chain)) =
-                (self.config.auto_migration, &look.state, &self.links[at].chain)
+            let (AutoMigration::True, Some(chain)) = (self.config.auto_migration, &link.chain)
             else {
                 return Ok(seen.map(|()| look));
             };
+            let is_external =
+                look.external && matches!(look.state, State::Ready | State::Pending(_));
+            if unsettled.as_ref() == Some(&observed) {
+                let table = chain.version_table().map(ToString::to_string);
+                let table = table.unwrap_or_else(|| "prelaunch_ledger".to_owned());
+                return Err(Error::Apply(ApplyError::Restless { table }));
+            }
+            if is_external {
+                let heads = look.heads_text();
+                let agreed = apply::agree(&mut locked[at], chain, &observed, &heads).await;
+                agreed.map_err(Error::Apply)?;
+                unsettled = Some(observed);
+                observed = locked[at].look().await.map_err(Error::Locked)?;
+                (look, seen) = (self.judge(at, &observed, &[]), Some(()));
+                continue;
+            }
+            let State::Pending(plan) = &look.state else { return Ok(seen.map(|()| look)) };
             if applied {
                 return Err(Error::unreached(chain, &look, plan));
             }
@@ -106,18 +126,23 @@ impl Run<'_> {
                 recorded.map_err(Error::Migration)?;
                 applied = true;
             } else {
-                let work = Work::of_plan(chain, plan, look.heads.clone()).map_err(Error::Chain)?;
+                let (heads, asked) = (look.heads.clone(), self.asked(link));
+                let work = Work::of_plan(chain, plan, heads, &observed, asked);
+                let work = work.map_err(Error::Chain)?;
                 match apply::apply(&mut locked[at], &work, Patience::of(self.config)).await {
                     Ok(()) => applied = true,
-                    // Each time the ledger has grown, so that this comes to an end.
-                    Err(error @ ApplyError::Overtaken { .. }) => warn!(
-                        stage = %Stage::Apply, event = "overtaken", why = error.to_string(),
-                        "somebody works beside us past the lock; looks again"
-                    ),
+                    // Each time something has changed, so that this comes to an end.
+                    Err(error @ ApplyError::Overtaken { .. }) => {
+                        warn!(
+                            stage = %Stage::Apply, event = "overtaken", why = error.to_string(),
+                            "somebody works beside us past the lock; looks again"
+                        );
+                        unsettled = Some(observed);
+                    }
                     Err(error) => return Err(Error::Apply(error)),
                 }
             }
-            let observed = locked[at].look().await.map_err(Error::Locked)?;
+            observed = locked[at].look().await.map_err(Error::Locked)?;
             (look, seen) = (self.judge(at, &observed, &[]), Some(()));
         }
     }

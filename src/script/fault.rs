@@ -80,6 +80,12 @@ pub enum ScriptFaultKind {
         /// The value as given.
         value: String,
     },
+    /// Somebody to leave a revision to who is not known.
+    #[error("`delegate` is `{value}`; write `alembic`")]
+    Delegate {
+        /// The value as given.
+        value: String,
+    },
     /// A value that is no duration.
     #[error("`{key}` is `{value}`; write {DURATIONS}")]
     Duration {

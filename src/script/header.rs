@@ -32,11 +32,12 @@ enum Key {
     LockTimeout,
     Reindex,
     Allow,
+    Delegate,
 }
 
 impl Key {
     /// In the order in which messages list them.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Revision,
         Self::Revises,
         Self::DependsOn,
@@ -48,6 +49,7 @@ impl Key {
         Self::LockTimeout,
         Self::Reindex,
         Self::Allow,
+        Self::Delegate,
     ];
 
     const fn name(self) -> &'static str {
@@ -63,6 +65,7 @@ impl Key {
             Self::LockTimeout => "lock-timeout",
             Self::Reindex => "reindex",
             Self::Allow => "allow",
+            Self::Delegate => "delegate",
         }
     }
 
@@ -228,6 +231,7 @@ impl Draft {
             Key::Reindex => self.settings.reindex = datasets(key, value)?,
             // Which rules there are is asked by `revision lint` alone: a name that this release
             // does not know yet must not keep a server from starting.
+            Key::Delegate => self.settings.delegate = delegate(value)?,
             Key::Allow => self.settings.allow = Allowed { line, rules: names(key, value)? },
         }
         Ok(())
@@ -260,6 +264,12 @@ fn tag(value: &str) -> Result<String, ScriptFaultKind> {
 fn truth(key: Key, value: &str) -> Result<bool, ScriptFaultKind> {
     let fault = || ScriptFaultKind::Truth { key: key.name(), value: value.to_owned() };
     values::truth(value).ok_or_else(fault)
+}
+
+/// To whom a revision is left: there is one so far.
+fn delegate(value: &str) -> Result<bool, ScriptFaultKind> {
+    let fault = || ScriptFaultKind::Delegate { value: value.to_owned() };
+    if value.eq_ignore_ascii_case("alembic") { Ok(true) } else { Err(fault()) }
 }
 
 /// A truth word wins over a dataset of that name, as in `REINDEX_DATASETS`.

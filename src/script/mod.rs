@@ -156,6 +156,8 @@ pub struct Settings {
     pub reindex: Datasets,
     /// What to keep quiet about (`allow`).
     pub allow: Allowed,
+    /// Whether Alembic applies it on an engine for which it has no up section (`delegate`).
+    pub delegate: bool,
 }
 
 impl Settings {
@@ -184,6 +186,7 @@ impl Default for Settings {
             lock_timeout: None,
             reindex: Datasets::None,
             allow: Allowed::default(),
+            delegate: false,
         }
     }
 }
@@ -195,7 +198,7 @@ pub struct Script {
     pub revision: Revision,
     /// What its header says of how to run it.
     pub settings: Settings,
-    /// Its sections, in the order of the file; at least one.
+    /// Its sections, in the order of the file; at least one, unless Alembic applies it.
     pub sections: Vec<Section>,
 }
 
@@ -209,7 +212,10 @@ impl Script {
         let mut faults = Faults::new(path);
         let (lines, sections) = sections::cut(text, &mut faults);
         let header = header::parse(path, &lines, !sections.is_empty(), &mut faults);
-        match (header, faults.into_sorted()) {
+        let delegates = header.as_ref().is_some_and(|(_, settings)| settings.delegate);
+        let mut faults = faults.into_sorted();
+        faults.retain(|fault| !(delegates && fault.kind == ScriptFaultKind::NoSection));
+        match (header, faults) {
             (Some((revision, settings)), faults) if faults.is_empty() => {
                 Ok(Self { revision, settings, sections })
             }
@@ -221,6 +227,18 @@ impl Script {
     #[must_use]
     pub fn serves(&self, engine: Engine, direction: Direction) -> bool {
         self.sections.iter().any(|section| section.serves(engine, direction))
+    }
+
+    /// Whether its revision is left to Alembic on this engine.
+    #[must_use]
+    pub fn delegates(&self, engine: Engine) -> bool {
+        self.settings.delegate && !self.serves(engine, Direction::Up)
+    }
+
+    /// Whether its revision can be applied on this engine, by it or by Alembic.
+    #[must_use]
+    pub fn can_apply(&self, engine: Engine) -> bool {
+        self.settings.delegate || self.serves(engine, Direction::Up)
     }
 
     /// The fault to report where [`Script::serves`] says no and a section is needed.

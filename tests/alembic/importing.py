@@ -272,6 +272,42 @@ def branches():
         check(f"branches: {line}", line in text, True)
 
 
+def left():
+    """A revision that reads rows, between two that do not: the scripts and Alembic in turn make what
+    Alembic alone makes."""
+    base = CASES["texts"][0].text(1)
+    head = base[: base.index("def upgrade")]
+
+    def revision(name, parent, up, down):
+        text = head.replace('revision = "r1"', f'revision = "{name}"', 1)
+        text = text.replace("down_revision = None", f"down_revision = {parent!r}")
+        return f"{text}def upgrade():\n    {up}\n\ndef downgrade():\n    {down}\n"
+
+    reads = (
+        "for (n,) in op.get_bind().execute(sa.text('select count(*) from t')).all():\n"
+        "        op.execute(f'create table rows_{n} (n integer)')"
+    )
+    environment = written("left", [
+        revision("r1", None, "op.execute('create table t (n integer)')", "op.execute('drop table t')"),
+        revision("r2", "r1", reads, "op.execute('drop table rows_0')"),
+        revision("r3", "r2", "op.execute('create table u (n integer)')", "op.execute('drop table u')"),
+    ])  # fmt: skip
+    out = traps / "left.out"
+    done, report, _ = import_(environment, out, "--scratch", server)
+    check("left: refused without the flag", done.returncode, 20)
+    done, report, _ = import_(
+        environment, out, "--scratch", server, "--delegate", "--verify", "--back"
+    )
+    if report is None or done.returncode:
+        fail("left: import", done.stderr)
+        return
+    how = {place: how for place, how in hows(report).items() if how != "offline"}
+    check("left: delegated", how, {("r2", engine, "up"): "delegated" for engine in ENGINES})
+    checked = {line["engine"]: len(line["equal"]) for line in report["verified"]}
+    check("left: verified", checked, {engine: 2 for engine in ENGINES})
+    lint(out, "left")
+
+
 def dump(url):
     # As old as the server at least.
     program = pathlib.Path(os.environ["PRELAUNCH_TEST_PGBIN"]) / "pg_dump"
@@ -364,6 +400,71 @@ def argilla_server():
     print(f"argilla-server: pg_dump is the same {same} times of {all_}, upward and downward")
 
 
+def delegated():
+    """On SQLite, with what needs a connection left to Alembic: the scripts alone, then all of it by a
+    start, beside Alembic alone."""
+    program = f"{argilla}/bin/python"
+    environment = next(pathlib.Path(argilla).glob("lib/*/site-packages/argilla_server"))
+    out = work / "argilla.mixed"
+    flags = [word for id, tag in TAGS.items() for word in ("--tag", f"{id}={tag}")]
+    done, report, took = import_(
+        environment, out, "--delegate=recorded", "--verify", *flags, program=program,
+        engines=["sqlite"],
+    )  # fmt: skip
+    if report is None or done.returncode:
+        fail("argilla delegated: import", done.stderr)
+        return
+    left = sorted(place for place, how in hows(report).items() if how == "delegated")
+    expected = [(id, "sqlite", "up") for id in ("45a12f74448b", "84f6b9ff6076", "ca7293c38970", "d00f819ccc67")]
+    check("argilla delegated: left", left, sorted([*expected, ("d00f819ccc67", "sqlite", "down")]))
+    checked = {line["engine"]: len(line["equal"]) for line in report["verified"]}
+    check("argilla delegated: verified", checked, {"sqlite": 11})
+    schemas = []
+    alembic = [program, "-m", "alembic", "-c", str(environment / "alembic.ini"), "upgrade"]
+    for name, words in (
+        ("mixed", [prelaunch, "run"]),
+        ("alembic", [*alembic, "head"]),
+    ):
+        url = f"sqlite+aiosqlite:///{work}/{name}.db?check_same_thread=False"
+        done = run(
+            *words,
+            environment={
+                "ARGILLA_DATABASE_URL": url, "ENV_PREFIX": "ARGILLA_", "MIGRATIONS_DIR": str(out),
+                "AUTO_MIGRATION": "true", "VERSION_TABLE": report["version_table"],
+                "MIGRATE_COMMAND": " ".join([*alembic, "{}"]),
+            },
+        )  # fmt: skip
+        if done.returncode:
+            fail(f"argilla delegated: {name}", done.stderr)
+            return
+        if name == "mixed":
+            check("argilla delegated: by Alembic", done.stderr.count("runs a command"), 4)
+            check("argilla delegated: by scripts", done.stderr.count("has applied it"), 24)
+        schemas.append(shape_of(work / f"{name}.db"))
+    check("argilla delegated: the same tables and rows", schemas[0], schemas[1])
+    print(f"argilla-server: SQLite with {len(left)} sections left to Alembic, imported and compared "
+          f"in {took:.1f} s, and the same by a start")  # fmt: skip
+
+
+def shape_of(path):
+    """Columns, indexes and rows of Alembic's tables."""
+    import sqlite3
+
+    with sqlite3.connect(path) as connection:
+        names = connection.execute(
+            "select name from sqlite_master where type = 'table' and name not like 'prelaunch^_%' "
+            "escape '^' and name not like 'sqlite^_%' escape '^' order by 1"
+        ).fetchall()
+        return {
+            name: [connection.execute(f"select * from pragma_table_info('{name}')").fetchall()]
+            # The constraints of a table that Alembic rebuilds have no order.
+            + [sorted(row[2:] for row in connection.execute(f"pragma foreign_key_list('{name}')"))]
+            + [sorted(row[1:3] for row in connection.execute(f"pragma index_list('{name}')") if row[1][:6] != "sqlite")]
+            + connection.execute(f"select count(*) from '{name}'").fetchall()
+            for (name,) in names
+        }
+
+
 before = databases()
 for python in pythons:
     begun = time.monotonic()
@@ -377,10 +478,12 @@ for python in pythons:
     incomplete(traps / "refused")
     environments()
     branches()
+    left()
     count = sum(len(revisions) for revisions in CASES.values())
     print(f"{traps.name}: {count} traps in {len(CASES)} environments, {time.monotonic() - begun:.1f} s")
 if what != "traps":
     argilla_server()
+    delegated()
 mine = {"importing_texts", "importing_parameters", "importing_alembic", "importing_scripts"}
 check("no database is left behind", [n for n in databases() if n not in mine], before)
 left = [path.name for path in work.iterdir() if path.name.startswith("prelaunch_import")]

@@ -156,6 +156,26 @@ TRAPS = {
     "a ring of dependencies": {"a.py": revision("a", more="depends_on = 'b'"), "b.py": B},
     "a parent that is not there": {"b.py": B},
     "a dependency of another package": {"a.py": revision("a", more="depends_on = 'dbdbc1b19cf2'")},
+    "a dependency of another package in its directory": {
+        "alembic.ini": "[alembic]\nscript_location = m\npath_separator = os\nversion_locations = m/versions:m/two\n",
+        "a.py": revision("a", more="depends_on = 'dbdbc1b19cf2'"),
+        "../two/b.py": revision("dbdbc1b19cf2", more="branch_labels = 'two'"),
+    },
+    "no downgrade": {"a.py": A + "def upgrade():\n    pass\n", "b.py": B + "def upgrade():\n    pass\n"},
+    "a self-loop beside a label that a call computes": {
+        "a.py": revision("a", more="branch_labels = ('x' + str(1),)"),
+        "b.py": revision("b", "b"),
+    },
+    "one id twice beside a label that a call computes": {
+        "a.py": revision("a", more="branch_labels = ('x' + str(1),)"),
+        "b.py": A,
+    },
+    "a computed id twice": {"a.py": A, "b.py": A.replace("'a'", "''.join('a')")},
+    "a computed parent that is not there": {"a.py": A, "b.py": B.replace("'a'", "''.join('c')")},
+    "a dependency on a label that a call computes": {
+        "a.py": revision("a", more="branch_labels = ('x' + str(1),)"),
+        "b.py": revision("b", more="depends_on = 'x1'"),
+    },
     "a label twice": {
         "a.py": revision("a", more="branch_labels = 'x'"),
         "b.py": revision("b", more="branch_labels = 'x'"),

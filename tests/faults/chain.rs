@@ -2,7 +2,7 @@
 //!
 //! It holds every kind of script: transactional ones of several statements whose repetition would
 //! show, indexes that are built concurrently, a script that may run twice and one that may not, two
-//! branches and their merge. Everything that a statement does can be seen afterwards.
+//! branches and their merge; and a version table is kept in step with it. Everything that a statement does can be seen afterwards.
 
 use std::time::Duration;
 
@@ -146,14 +146,16 @@ pub(crate) fn seen_by_servers(engine: Engine) -> &'static str {
             "select (select string_agg(revision, ',' order by revision) from prelaunch_ledger) \
              || ' ' || (select string_agg(name || n, ',' order by name) from counters) \
              || ' ' || (select sum(more) from bulk) \
-             || ' ' || (select count(*) from pg_index where not indisvalid)"
+             || ' ' || (select count(*) from pg_index where not indisvalid) \
+             || ' ' || (select string_agg(version_num, ',') from alembic_version)"
         }
         Engine::Sqlite => {
             "select (select group_concat(revision, ',') from \
                        (select revision from prelaunch_ledger order by revision)) \
              || ' ' || (select group_concat(name || n, ',') from \
                        (select name, n from counters order by name)) \
-             || ' ' || (select sum(more) from bulk)"
+             || ' ' || (select sum(more) from bulk) \
+             || ' ' || (select group_concat(version_num, ',') from alembic_version)"
         }
     }
 }
@@ -189,7 +191,8 @@ pub(crate) fn snapshot(database: &dyn Database) -> String {
            || ' ' || origin || ' ' || up || ' ' || coalesce(down, '') || ' ' || \
            case when duration_ms >= 0 then 'took' else '' end from prelaunch_ledger \
          union all select 'history ' || event || ' ' || subject || ' ' || heads from prelaunch_history \
-         union all select 'journal ' || revision || ' ' || statement from prelaunch_journal";
+         union all select 'journal ' || revision || ' ' || statement from prelaunch_journal \
+         union all select 'version ' || version_num from alembic_version";
     database.query(&format!("select line from ({schema} union all {data}) s order by line"))
 }
 

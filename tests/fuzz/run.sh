@@ -68,6 +68,11 @@ while IFS= read -r -d '' file; do
     number=$((number + 1))
     cp "$file" "$work/seeds/config/$number"
 done < <(find tests/cases -name env -print0)
+# The configuration files of the documentation, behind no variable at all.
+awk -v directory="$work/seeds/config" '
+    /^```toml$/ { number++; file = directory "/file-" number; printf "\n---\n" > file; next }
+    /^```/ { if (file) close(file); file = ""; next }
+    file { print > file }' docs/config-file.md
 strings src/script/tests/*.rs | tee >(seeds script) | seeds split
 strings src/config/url/tests.rs | seeds url
 strings src/graph/tests.rs src/graph/tests/*.rs src/database/tests.rs | seeds target
@@ -75,7 +80,7 @@ strings src/values/tests.rs src/config/{command,dependency}/tests.rs src/revisio
 
 fuzz() {
     local target=$1 status=0 longest=512
-    case $target in script | split) longest=8192 ;; esac
+    case $target in script | split) longest=8192 ;; config) longest=2048 ;; esac
     "$work/$host/release/$target" "$work/corpus/$target" "$work/seeds/$target" \
         -max_total_time="$seconds" -max_len=$longest -timeout=10 -dict=fuzz/words.dict \
         -artifact_prefix="$work/found/$target-" -print_final_stats=1 >"$work/log/$target" 2>&1 ||

@@ -181,19 +181,86 @@ fn an_unsound_environment_is_told_before_anything_is_touched() {
     assert_eq!(database.tables(), [""; 0]);
 }
 
+/// What many an `env.py` does; `<URL>` is the expression that it sets the option to.
+const ENV_THAT_SETS: &str = "\
+import os
+from alembic import context
+from sqlalchemy import engine_from_config
+
+config = context.config
+config.set_main_option('sqlalchemy.url', <URL>)
+section = config.get_section(config.config_ini_section)
+with engine_from_config(section).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+";
+
+/// As drivers have it, and with a `%` in the password.
+fn url_with_a_percent_sign(database: &Postgres) -> String {
+    let url = database.url().replacen("postgres://", "postgresql+psycopg2://", 1);
+    assert!(url.contains("secret-"), "{url}");
+    url.replace("secret-", "secret%2D")
+}
+
 #[test]
-fn a_percent_sign_in_the_url_is_warned_about() {
+fn a_percent_sign_in_the_url_is_warned_about_where_alembic_fails_over_it() {
     let database = Postgres::create();
-    let url = database.url().replace("secret-", "secret%2D");
-    let start = environment(Prelaunch::on(&database)).env("DATABASE_URL", url);
-    start.env("AUTO_MIGRATION", "check").run().assert_status(17).assert_said(
-        "WARN configure: the database URL contains `%`: an `env.py` that hands it to `set_main_option` must write `%%` for it, or Alembic fails",
+    let start = environment(Prelaunch::on(&database))
+        .env("DATABASE_URL", url_with_a_percent_sign(&database))
+        .env("AUTO_MIGRATION", "true");
+    let with = |url: &str| start.clone().file("app/env.py", ENV_THAT_SETS.replace("<URL>", url));
+    let warning = "WARN configure: the database URL contains `%`, which `set_main_option` takes for a reference: write `%%` for it there, or Alembic fails and prints the URL at=DIR/app/env.py:6";
+
+    let outcome = with("os.environ['DATABASE_URL']").run();
+    outcome
+        .assert_status(19)
+        .assert_said(warning)
+        .assert_said("ValueError: invalid interpolation syntax");
+    outcome.assert_last_words(
+        "prelaunch: exit 19 in apply: MIGRATE_COMMAND failed: `alembic` ended with exit code 1; if it says `invalid interpolation syntax`: the database URL contains `%`, for which `%%` has to be written at DIR/app/env.py:6",
     );
+    assert_eq!(database.history(), [""; 0]);
+    // Where it is not in `env.py`, it is told when it fails.
+    start
+        .clone()
+        .file("app/env.py", "from elsewhere import config\n")
+        .file(
+            "app/elsewhere.py",
+            "import os\nfrom alembic import context\nconfig = context.config\n\
+             config.set_main_option('sqlalchemy.url', os.environ['DATABASE_URL'])\n",
+        )
+        .env("PYTHONPATH", start.directory().join("app"))
+        .run()
+        .assert_status(19)
+        .assert_never_said("WARN")
+        .assert_last_words(
+            "prelaunch: exit 19 in apply: MIGRATE_COMMAND failed: `alembic` ended with exit code 1; if it says `invalid interpolation syntax`: the database URL contains `%`, for which `%%` has to be written where it is given to `set_main_option`",
+        );
+
+    let works = with("os.environ['DATABASE_URL'].replace('%', '%%')");
+    works.run().assert_status(0).assert_never_said("WARN");
+    assert_eq!(database.history(), ["upgrade a1", "upgrade b2", "upgrade c3"]);
+}
+
+#[test]
+fn an_env_that_hands_the_url_to_an_engine_is_not_warned_about() {
+    let database = Postgres::create();
+    let start = environment(Prelaunch::on(&database))
+        .env("DATABASE_URL", url_with_a_percent_sign(&database))
+        .env("AUTO_MIGRATION", "true");
+    start.run().assert_status(0).assert_never_said("WARN");
+    // Nor is one without such a character.
+    let set = start
+        .file("app/env.py", ENV_THAT_SETS.replace("<URL>", "os.environ['DATABASE_URL']"))
+        .env("DATABASE_URL", database.url().replacen("postgres://", "postgresql://", 1));
+    set.env("AUTO_MIGRATION", "check").run().assert_status(0).assert_never_said("WARN");
 }
 
 impl Prelaunch {
     /// The same arguments for the real Alembic.
-    fn alembic(self, database: &dyn Database) -> crate::outcome::Outcome {
+    pub(crate) fn alembic(self, database: &dyn Database) -> crate::outcome::Outcome {
         let arguments = self.arguments().join(" ");
         let python = format!("cd app && exec {}/bin/alembic {arguments}", venv());
         self.env("DATABASE_URL", database.url()).under(&["sh", "-c", &python]).run()
@@ -201,13 +268,13 @@ impl Prelaunch {
 }
 
 /// Where the tests' Alembic is.
-fn venv() -> String {
+pub(crate) fn venv() -> String {
     env::var("PRELAUNCH_TEST_VENV")
         .expect("PRELAUNCH_TEST_VENV is not set: run the tests with ./test.sh")
 }
 
 /// An environment of three revisions in `app/`, and `alembic` in the PATH.
-fn environment(start: Prelaunch) -> Prelaunch {
+pub(crate) fn environment(start: Prelaunch) -> Prelaunch {
     let path = format!("{}/bin:{}", venv(), crate::prelaunch::PATH);
     let table = "op.create_table('things', sa.Column('n', sa.Integer))";
     let column = "op.add_column('things', sa.Column('m', sa.Integer))";
@@ -226,7 +293,7 @@ fn environment(start: Prelaunch) -> Prelaunch {
 }
 
 /// What an environment does with the URL of ours.
-const ENV: &str = "\
+pub(crate) const ENV: &str = "\
 import os
 import sqlalchemy as sa
 from alembic import context
@@ -241,7 +308,7 @@ with sa.create_engine(url).connect() as connection:
     connection.commit()
 ";
 
-fn revision(id: &str, down: &str, body: &str) -> String {
+pub(crate) fn revision(id: &str, down: &str, body: &str) -> String {
     let down = if down.is_empty() { "None".to_owned() } else { format!("'{down}'") };
     format!(
         "import sqlalchemy as sa\nrevision = '{id}'\ndown_revision = {down}\nfrom alembic import op\n\n\
@@ -249,7 +316,7 @@ fn revision(id: &str, down: &str, body: &str) -> String {
     )
 }
 
-fn titled(title: &str, text: &str) -> String {
+pub(crate) fn titled(title: &str, text: &str) -> String {
     format!("\"\"\"{title}\"\"\"\n{text}")
 }
 

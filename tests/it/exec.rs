@@ -38,6 +38,8 @@ pub(crate) fn given(command: &mut Command) {
             libc::umask(0o027);
             libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             libc::dup2(libc::open(c"/dev/zero".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC), 7);
+            // Where the one that was opened is 7 already, nothing was done.
+            libc::fcntl(7, libc::F_SETFD, 0);
         }
         Ok(())
     };

@@ -128,7 +128,7 @@ fn what_cannot_be_written_down_leaves_nothing_written() {
         done.raw_stderr,
         format!(
             "prelaunch: exit 20 in plan: 1 section cannot be imported, and nothing was written; with \
-             --allow-missing scripts without these sections are: {}:9: revision `r2`, up for sqlite, \
+             --delegate it is left to Alembic, with --allow-missing scripts without it are: {}:9: revision `r2`, up for sqlite, \
              reads rows\n",
             file.display()
         )

@@ -26,6 +26,8 @@
 //! - `boot` what a start promises beyond its words: no lock, no trace, no password
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `alembic` starts of images whose revisions are Alembic's
+//! - `asking` when Python is asked for them, and when not; `traps` what public histories have
+//! - `in_turn` scripts and Alembic on one database in turn; `mixed` scripts that leave revisions to it
 //! - `terminal` what the verbs of the terminal answer
 //! - `migrate` how they change a database; `piped` how scripts of `--sql` do
 //! - `back` that a way back holds when something comes between
@@ -69,6 +71,7 @@
 )]
 
 mod alembic;
+mod asking;
 mod back;
 mod bed;
 mod boot;
@@ -87,11 +90,13 @@ mod ddl_locks;
 mod fence;
 mod gate;
 mod import;
+mod in_turn;
 mod limits;
 mod misbehaving;
 mod log;
 mod install;
 mod migrate;
+mod mixed;
 #[cfg(feature = "otel")]
 mod otel;
 mod piped;
@@ -121,5 +126,6 @@ mod tidy;
 mod supply;
 mod supervise;
 mod tls;
+mod traps;
 mod wait;
 mod words;

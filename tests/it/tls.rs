@@ -1,4 +1,5 @@
-//! TLS: what each `sslmode` takes and refuses, against a server with a certificate that a test made.
+//! TLS: what each `sslmode` takes and refuses, against a server with a certificate that a test made; and
+//! what commands are told of it.
 
 use std::{
     fs,
@@ -9,7 +10,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{cluster::Cluster, database::Database as _, postgres::Postgres, prelaunch::Prelaunch};
+use crate::{
+    alembic::environment, cluster::Cluster, database::Database as _, postgres::Postgres,
+    prelaunch::Prelaunch,
+};
 
 /// A server with a certificate for `localhost` from an authority, and another authority.
 struct Secured {
@@ -171,4 +175,120 @@ fn openssl(directory: &Path, arguments: &[&str]) {
         .output()
         .unwrap_or_else(|error| panic!("openssl: {error}; run the tests with ./test.sh"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What a command makes of the URL differs from driver to driver; the variables are read by most.
+#[test]
+fn a_command_finds_tls_in_its_environment() {
+    let secured = Secured::start();
+    let shown = "sh -c 'env | grep ^PGSSL | sort'";
+    let said = |parameters: &str, more: &[(&str, &str)]| {
+        let mut start = secured
+            .on("localhost", parameters)
+            .revision("aaaa", "", "select 1;")
+            .env("AUTO_MIGRATION", "true")
+            .env("AFTER_MIGRATE", shown)
+            .env("REINDEX_COMMAND", shown)
+            .env("REINDEX_DATASETS", "true");
+        for (name, value) in more {
+            start = start.env(name, value);
+        }
+        secured.database.query("drop table if exists prelaunch_history");
+        let outcome = start.run();
+        outcome.assert_status(0).assert_stdout("the server runs");
+        let lines: Vec<String> = outcome
+            .stderr()
+            .lines()
+            .filter(|line| line.starts_with("PGSSL"))
+            .map(str::to_owned)
+            .collect();
+        let (hook, reindex) = lines.split_at(lines.len() / 2);
+        assert_eq!(hook, reindex);
+        hook.join(" ")
+    };
+    assert_eq!(said("sslmode=require", &[]), "PGSSLMODE=require");
+    let whole = "sslmode=verify-full&sslrootcert=CA/ours.crt";
+    assert_eq!(said(whole, &[]), "PGSSLMODE=verify-full PGSSLROOTCERT=CA/ours.crt");
+    assert_eq!(
+        said(whole, &[("PGSSLMODE", "prefer")]),
+        "PGSSLMODE=prefer PGSSLROOTCERT=CA/ours.crt"
+    );
+    // The server's environment is what it was.
+    let server =
+        secured.on("localhost", whole).server(&["sh", "-c", "env | grep -c ^PGSSL || true"]);
+    server.run().assert_status(0).assert_stdout("0");
+}
+
+/// How an `env.py` connects: `<URL>` is the URL that it makes of ours.
+const SYNC: &str = "\
+import os
+import sqlalchemy as sa
+from alembic import context
+
+url = sa.make_url(os.environ['DATABASE_URL'].replace('postgres://', 'postgresql+psycopg2://', 1))
+with sa.create_engine(<URL>).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+";
+
+const ASYNC: &str = "\
+import asyncio
+import os
+import sqlalchemy as sa
+from alembic import context
+from sqlalchemy.ext.asyncio import create_async_engine
+
+url = sa.make_url(os.environ['DATABASE_URL'].replace('postgres://', 'postgresql+asyncpg://', 1))
+
+def migrate(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def run():
+    async with create_async_engine(<URL>).connect() as connection:
+        await connection.run_sync(migrate)
+        await connection.commit()
+
+asyncio.run(run())
+";
+
+/// The server lets nobody in without TLS. Where the parameters are cut off, or stay because the
+/// driver knows them, Alembic is as strict as prelaunch.
+#[test]
+fn alembic_connects_as_the_url_says_whatever_its_driver() {
+    let secured = Secured::start();
+    let whole = "sslmode=verify-full&sslrootcert=CA/ours.crt";
+    let start = |env: &str, url: &str| {
+        environment(secured.on("localhost", whole))
+            .file("app/env.py", env.replace("<URL>", url))
+            .env("AUTO_MIGRATION", "true")
+    };
+    // Elsewhere it has another name, which the certificate is not for.
+    let elsewhere = "url.set(query={}, host='127.0.0.1')";
+    for (env, target, url, refused) in [
+        (SYNC, "a1", "url", None),
+        (SYNC, "b2", elsewhere, Some("does not match host name")),
+        (ASYNC, "b2", elsewhere, Some("certificate is not valid for '127.0.0.1'")),
+        // What SQLAlchemy hands to asyncpg as it stands.
+        (ASYNC, "b2", "url", Some("unexpected keyword argument 'sslmode'")),
+        (ASYNC, "b2", "url.set(query={})", None),
+    ] {
+        let outcome = start(env, url).env("MIGRATION_TARGET", target).run();
+        match refused {
+            Some(words) => outcome.assert_status(19).assert_said(words),
+            None => outcome.assert_status(0).assert_never_said("WARN"),
+        };
+    }
+    // The one form that serves asyncpg, and us.
+    let authority = secured.files.path().canonicalize().unwrap().join("ours.crt");
+    environment(secured.on("localhost", "ssl=verify-full"))
+        .file("app/env.py", ASYNC.replace("<URL>", "url"))
+        .env("AUTO_MIGRATION", "true")
+        .env("PGSSLROOTCERT", authority)
+        .run()
+        .assert_status(0);
+    assert_eq!(secured.database.history(), ["upgrade a1", "upgrade b2", "upgrade c3"]);
 }

@@ -129,7 +129,7 @@ impl<'a> Driver<'a> {
 }
 
 /// A text with `…` for what stands where URLs have passwords.
-pub(super) fn without_passwords(text: &str) -> String {
+pub(in crate::alembic) fn without_passwords(text: &str) -> String {
     let mut clean = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {

@@ -41,8 +41,8 @@ pub enum ImportError {
     #[error(transparent)]
     Environment(AlembicError),
     /// Python was asked for the graph, and its answer is none.
-    #[error(transparent)]
-    Answer(AnswerError),
+    #[error("asking Python for the revisions failed")]
+    Answer(#[source] AnswerError),
     /// Python cannot be had.
     #[error("cannot run `{}`; name the Python that has Alembic with --python", program.display())]
     Start {
@@ -89,9 +89,12 @@ pub enum ImportError {
     Tag(TagError),
     /// Sections that cannot be written down.
     #[error(
-        "{} cannot be imported, and nothing was written; with --allow-missing scripts without \
-         these sections are: {}",
-        counted(.0.len()), joined(.0)
+        "{} cannot be imported, and nothing was written; with --delegate {} left to Alembic, with \
+         --allow-missing scripts without {} are: {}",
+        counted(.0.len()),
+        if .0.len() == 1 { "it is" } else { "they are" },
+        if .0.len() == 1 { "it" } else { "them" },
+        joined(.0)
     )]
     Missing(Vec<Missing>),
     /// A file of scripts in the way.

@@ -13,7 +13,8 @@ use super::{
     section::{self, Heard, Offline, Section},
 };
 use crate::{
-    engine::Engine, error::Error, graph::revision::RevisionId, script::Direction, stage::Stage,
+    cli::Delegate, engine::Engine, error::Error, graph::revision::RevisionId, script::Direction,
+    stage::Stage,
 };
 
 /// What Python heard of one revision.
@@ -91,7 +92,7 @@ impl Importing<'_> {
             .filter(|(.., found)| matches!(found, Offline::Asks { .. }))
             .map(|(id, direction, _)| (id.as_str(), *direction))
             .collect();
-        let recorded = if wanted.is_empty() {
+        let recorded = if wanted.is_empty() || self.asked.delegate == Some(Delegate::Recorded) {
             None
         } else {
             let first = self.record(driver, engine, &ids, &wanted)?;
@@ -111,6 +112,11 @@ impl Importing<'_> {
                         (heard(first, id, *direction), heard(second, id, *direction));
                     section::recorded(engine, &first, &second)
                 }
+                (Offline::Asks { why, line }, None)
+                    if self.asked.delegate == Some(Delegate::Recorded) =>
+                {
+                    Section::Delegated { why: why.clone(), line: *line }
+                }
                 (Offline::Asks { why, line }, None) => Section::Refused {
                     why: format!(
                         "needs a database to be rendered ({why}); name a server with --scratch"
@@ -118,7 +124,8 @@ impl Importing<'_> {
                     line: *line,
                 },
             };
-            (engine, *direction, section)
+            let left = self.asked.delegate.is_some();
+            (engine, *direction, if left { section.delegated() } else { section })
         });
         let settled: Vec<_> = settled.collect();
         Ok(settled.chunks(2).map(<[_]>::to_vec).collect())

@@ -3,7 +3,8 @@
 //! Alembic renders each revision by itself, up and down, for each engine, in its offline mode. What
 //! that cannot give, because a revision inspects the database, is run on a throwaway database and
 //! written down. What decides by rows, connects elsewhere or sends something else each time is
-//! refused: a script of it would be wrong for every database but one.
+//! refused, since a script of it would be wrong for every database but one; or with `--delegate` left
+//! to Alembic.
 //!
 //! - `driver` the one Python process, which runs `driver.py`; `gather` what it is asked
 //! - `throwaway` a directory, and databases that are dropped
@@ -42,6 +43,7 @@ use std::{
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
+pub(in crate::alembic) use self::driver::without_passwords;
 pub use self::error::{ImportError, Missing};
 use self::{
     driver::Driver,
@@ -111,7 +113,10 @@ pub fn run(
     };
     let mut driver = started.map_err(Error::Import)?;
     let versions = importing.runtime.block_on(driver.open(&known, &asked.name))?;
-    let imported = importing.sections(&mut driver, &engines, tags)?;
+    let mut imported = importing.sections(&mut driver, &engines, tags)?;
+    if asked.delegate.is_some() {
+        delegate(&mut imported);
+    }
     let (scripts, missing) = scripts(&imported);
 
     let mut report = Report::new(&importing.environment, &versions, &engines, out);
@@ -124,6 +129,9 @@ pub fn run(
             write(&report.json(begun.elapsed())).map_err(Error::Output)?;
         }
         return Err(Error::Import(ImportError::Missing(missing)));
+    }
+    for one in delegated(&imported) {
+        warn!(stage = %Stage::Plan, event = "delegated", "{one}; it is left to Alembic");
     }
     for one in &missing {
         warn!(stage = %Stage::Plan, event = "not_imported", "{one}");
@@ -157,7 +165,8 @@ pub fn run(
     info!(
         stage = %Stage::Plan, event = "imported", revisions = imported.len(), written = new.len(),
         offline = report.figures.offline, recorded = report.figures.recorded,
-        absent = report.figures.absent, refused = report.figures.refused,
+        absent = report.figures.absent, delegated = report.figures.delegated,
+        refused = report.figures.refused, version_table = report.version_table(),
         "the revisions of Alembic are scripts"
     );
     let text = if asked.json { report.json(begun.elapsed()) } else { report.text() };
@@ -223,12 +232,12 @@ async fn read(
         return Err(Error::Import(ImportError::Python {
             program: question.program,
             what: "load the revisions",
-            said: driver::without_passwords(last),
+            said: without_passwords(last),
         }));
     }
-    let graph = Question::answer(&output.stdout)
+    let answer = Question::answer(&output.stdout)
         .map_err(|error| Error::Import(ImportError::Answer(error)))?;
-    read_answered(path, options, graph).map_err(failed)
+    read_answered(path, options, answer).map_err(failed)
 }
 
 fn tags(asked: &Import, graph: &Graph) -> Result<BTreeMap<RevisionId, String>, ImportError> {
@@ -239,6 +248,34 @@ fn tags(asked: &Import, graph: &Graph) -> Result<BTreeMap<RevisionId, String>, I
         all.extend(tags::lines(&text).map_err(ImportError::Tag)?);
     }
     tags::resolve(graph, all).map_err(ImportError::Tag)
+}
+
+/// Leaves to Alembic also what is no script although each statement was had.
+fn delegate(imported: &mut [Imported]) {
+    for one in imported {
+        let Err(why) = script::write(one) else { continue };
+        for (.., section) in &mut one.sections {
+            *section = Section::Delegated { why: why.clone(), line: None };
+        }
+    }
+}
+
+/// What is left to Alembic, and why.
+fn delegated(imported: &[Imported]) -> Vec<Missing> {
+    let of = |one: &Imported| {
+        let place = |line: Option<usize>| {
+            let mut place = one.revision.place.clone();
+            place.line = line.unwrap_or(place.line);
+            place
+        };
+        let sections = one.sections.iter().filter_map(|(engine, direction, section)| {
+            let Section::Delegated { why, line } = section else { return None };
+            let (revision, section) = (one.revision.id.to_string(), Some((*engine, *direction)));
+            Some(Missing { place: place(*line), revision, section, why: why.clone() })
+        });
+        sections.collect::<Vec<_>>()
+    };
+    imported.iter().flat_map(of).collect()
 }
 
 /// The scripts, where one can be written, and all that is in none.

@@ -33,6 +33,7 @@ pub(super) struct Figures {
     pub(super) offline: usize,
     pub(super) recorded: usize,
     pub(super) absent: usize,
+    pub(super) delegated: usize,
     pub(super) refused: usize,
     pub(super) milliseconds: u128,
 }
@@ -124,6 +125,10 @@ impl Report {
                     figures.absent += 1;
                     ("absent", Some(why.clone()))
                 }
+                Section::Delegated { why, .. } => {
+                    figures.delegated += 1;
+                    ("delegated", Some(why.clone()))
+                }
                 Section::Refused { why, .. } => {
                     figures.refused += 1;
                     ("refused", Some(why.clone()))
@@ -162,6 +167,11 @@ impl Report {
     pub(super) fn json(&mut self, took: Duration) -> String {
         self.figures.milliseconds = took.as_millis();
         json_line(self)
+    }
+
+    /// The table to be named in `VERSION_TABLE`, where it is known.
+    pub(super) fn version_table(&self) -> Option<&str> {
+        self.version_table.as_deref()
     }
 
     /// The path of each script, and what is special about it.

@@ -28,6 +28,12 @@ pub(super) struct Imported {
 }
 
 impl Imported {
+    /// Whether it is left to Alembic on some engine.
+    pub(super) fn is_delegated(&self) -> bool {
+        let mut sections = self.sections.iter();
+        sections.any(|one| matches!(one, (_, Direction::Up, Section::Delegated { .. })))
+    }
+
     pub(super) fn section(&self, engine: Engine, direction: Direction) -> Option<&Section> {
         let mut sections = self.sections.iter();
         sections.find(|(e, d, _)| (*e, *d) == (engine, direction)).map(|(.., section)| section)
@@ -46,7 +52,7 @@ pub(super) struct Written {
 pub(super) fn write(imported: &Imported) -> Result<Written, String> {
     let mut transactional = imported.sections.iter().all(|(.., section)| match section {
         Section::Taken { transactional, .. } => *transactional,
-        Section::Absent(_) | Section::Refused { .. } => true,
+        Section::Absent(_) | Section::Delegated { .. } | Section::Refused { .. } => true,
     });
     let mut text = text(imported, transactional);
     let mut faults = faults(imported, &text);
@@ -101,12 +107,18 @@ fn text(imported: &Imported, transactional: bool) -> String {
         ("tag", tag.clone().unwrap_or_default()),
         ("created", revision.created.as_deref().map(created).unwrap_or_default()),
         ("transaction", if transactional { "" } else { "false" }.to_owned()),
+        ("delegate", if imported.is_delegated() { "alembic" } else { "" }.to_owned()),
     ];
     // Writing to a `String` cannot fail.
     for (key, value) in keys.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = writeln!(text, "-- {key}: {value}");
     }
     for (engine, direction, section) in sections {
+        if let Section::Delegated { why, .. } = section {
+            let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+            let _ =
+                writeln!(text, "--\n-- Left to Alembic is {direction} for {engine}, which {why}.");
+        }
         if let Section::Refused { why, .. } = section {
             let _ = writeln!(
                 text,
@@ -121,7 +133,10 @@ fn text(imported: &Imported, transactional: bool) -> String {
             Section::Taken { statements, .. } if *of == direction => {
                 Some((*engine, body(statements, direction)))
             }
-            Section::Taken { .. } | Section::Absent(_) | Section::Refused { .. } => None,
+            Section::Taken { .. }
+            | Section::Absent(_)
+            | Section::Delegated { .. }
+            | Section::Refused { .. } => None,
         });
         let bodies: Vec<(Engine, String)> = bodies.collect();
         match bodies.as_slice() {

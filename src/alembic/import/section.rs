@@ -58,6 +58,8 @@ pub(super) enum Section {
     },
     /// Alembic has none either.
     Absent(String),
+    /// It is left to Alembic.
+    Delegated { why: String, line: Option<usize> },
     /// It cannot be written down.
     Refused { why: String, line: Option<usize> },
 }
@@ -73,6 +75,16 @@ pub(super) enum Offline {
         why: String,
         line: Option<usize>,
     },
+}
+
+impl Section {
+    /// The same, left to Alembic where it cannot be written down.
+    pub(super) fn delegated(self) -> Self {
+        match self {
+            Self::Refused { why, line } => Self::Delegated { why, line },
+            Self::Taken { .. } | Self::Absent(_) | Self::Delegated { .. } => self,
+        }
+    }
 }
 
 /// Judges what was heard offline, twice.

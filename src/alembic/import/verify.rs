@@ -1,7 +1,7 @@
 //! `--verify`: two throwaway databases, one migrated by Alembic and one by the scripts that are to be
 //! written, compared after each tag and at the end; with `--back` also on the way down.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -19,11 +19,12 @@ use crate::{
     db::scratch::Scratch,
     engine::Engine,
     error::Error,
-    graph::target::Target,
+    graph::{revision::RevisionId, target::Target},
     migrate,
     script::Direction,
     signals::Signals,
     stage::Stage,
+    version_table::VersionTable,
 };
 
 /// Where the two are compared.
@@ -45,12 +46,13 @@ pub(super) fn verify(
     imported: &[Imported],
     migrations: &Path,
 ) -> Result<Vec<Held>, Error> {
-    let lacks = |direction: Direction| {
-        imported
-            .iter()
-            .rev()
-            .find(|one| !matches!(one.section(engine, direction), Some(Section::Taken { .. })))
+    // On the way up Alembic may take its part; the way back is not ours then.
+    let is_there = |one: &&Imported, direction: Direction| match one.section(engine, direction) {
+        Some(Section::Taken { .. }) => true,
+        Some(Section::Delegated { .. }) => direction == Direction::Up,
+        Some(Section::Absent(_) | Section::Refused { .. }) | None => false,
     };
+    let lacks = |direction| imported.iter().rev().find(|one| !is_there(one, direction));
     if let Some(one) = lacks(Direction::Up) {
         warn!(
             stage = %Stage::Plan, event = "not_verified", engine = engine.name(),
@@ -78,7 +80,13 @@ pub(super) fn verify(
         }
     };
     let config = Config {
-        chains: vec![ChainConfig::of(ours.url.clone(), migrations.to_owned())],
+        chains: vec![ChainConfig {
+            version_table: imported.iter().any(Imported::is_delegated).then(|| VersionTable {
+                schema: importing.environment.version_table_schema.named().map(str::to_owned),
+                table: version_table(importing),
+            }),
+            ..ChainConfig::of(ours.url.clone(), migrations.to_owned())
+        }],
         wait_for: Vec::new(),
         status_addr: None,
         status_file: None,
@@ -88,7 +96,12 @@ pub(super) fn verify(
     };
     let ordered = is_line(imported);
     let mut held = Vec::new();
+    let mut passed = BTreeSet::new();
     let compared = stops.into_iter().try_for_each(|stop| {
+        if stop.direction == "up" {
+            let delegates = (imported, &mut passed);
+            delegated(importing, driver, &config, signals, &ours, &stop, delegates)?;
+        }
         compare(importing, driver, &config, signals, (&theirs, &ours), &stop, ordered)?;
         info!(
             stage = %Stage::Plan, event = "verified", engine = engine.name(), target = stop.name,
@@ -130,6 +143,68 @@ fn is_line(imported: &[Imported]) -> bool {
     imported.windows(2).all(|pair| pair[1].revision.parents == [pair[0].revision.id.clone()])
 }
 
+/// Takes the scripts' database up to a stop as far as Alembic has a part in it: the scripts to what
+/// comes before each revision that is left to it, and Alembic over that one.
+fn delegated(
+    importing: &Importing<'_>,
+    driver: &mut Driver<'_>,
+    config: &Config,
+    signals: &Arc<Signals>,
+    ours: &Scratch,
+    stop: &Stop,
+    (imported, passed): (&[Imported], &mut BTreeSet<RevisionId>),
+) -> Result<(), Error> {
+    let (engine, graph) = (ours.engine(), &importing.environment.graph);
+    let wanted = graph.with_ancestors(&graph.resolve(&stop.target).unwrap_or_default());
+    let is_theirs = |one: &&Imported| {
+        let section = one.section(engine, Direction::Up);
+        wanted.contains(&one.revision.id) && matches!(section, Some(Section::Delegated { .. }))
+    };
+    for one in imported.iter().filter(is_theirs) {
+        let id = &one.revision.id;
+        if passed.contains(id) {
+            continue;
+        }
+        for before in one.revision.parents.iter().chain(graph.dependencies(id)) {
+            if !passed.contains(before) {
+                let target = Target::Name(before.to_string());
+                scripts_to(config, engine, &target, before.as_str(), signals)?;
+                passed.extend(graph.with_ancestors([before]));
+            }
+        }
+        let request = json!({
+            "do": "migrate", "engine": engine.name(), "url": ours.alembic_url,
+            "database": ours.database, "direction": "up", "target": id.to_string(),
+        });
+        let _: Value =
+            importing.runtime.block_on(driver.ask("migrate a scratch database", &request))?;
+        passed.insert(id.clone());
+    }
+    passed.extend(wanted);
+    Ok(())
+}
+
+fn scripts_to(
+    config: &Config,
+    engine: Engine,
+    target: &Target,
+    name: &str,
+    signals: &Arc<Signals>,
+) -> Result<(), Error> {
+    migrate::throwaway(config, target, signals).map_err(|error| {
+        if matches!(error, Error::Stopped { .. }) {
+            return error;
+        }
+        let (target, why, code) = (name.to_owned(), error.chain(), error.exit_code());
+        Error::Import(ImportError::Migrate { engine, target, why, code })
+    })
+}
+
+fn version_table(importing: &Importing<'_>) -> String {
+    let table = report::version_table(&importing.environment);
+    table.unwrap_or_else(|| DEFAULT_VERSION_TABLE.to_owned())
+}
+
 fn compare(
     importing: &Importing<'_>,
     driver: &mut Driver<'_>,
@@ -146,15 +221,8 @@ fn compare(
     });
     let _: Value =
         importing.runtime.block_on(driver.ask("migrate a scratch database", &request))?;
-    migrate::throwaway(config, &stop.target, signals).map_err(|error| {
-        if matches!(error, Error::Stopped { .. }) {
-            return error;
-        }
-        let (target, why, code) = (stop.name.clone(), error.chain(), error.exit_code());
-        Error::Import(ImportError::Migrate { engine, target, why, code })
-    })?;
-    let table = report::version_table(&importing.environment);
-    let table = table.as_deref().unwrap_or(DEFAULT_VERSION_TABLE);
+    scripts_to(config, engine, &stop.target, &stop.name, signals)?;
+    let table = &version_table(importing);
     let (theirs, ours) = importing
         .runtime
         .block_on(async { Ok((theirs.shape(table).await?, ours.shape(table).await?)) })

@@ -36,52 +36,98 @@ fn python_is_told_what_the_settings_do_not_say() {
     assert_eq!(asked("d", "other"), "d: d/alembic.ini |  | other | ");
 }
 
+/// What Python prints of an environment with these rows.
+fn printed(rows: &str) -> String {
+    format!("{{\"script_location\": \"/m\", \"revisions\": [{rows}]}}\n")
+}
+
 #[test]
 fn an_answer_is_a_graph() {
-    let answer = r#"[
-        {"path": "/b.py", "id": "b", "parents": ["a"], "depends_on": [], "labels": ["x"], "doc": "t\n\nmore"},
-        {"path": "/a.py", "id": "a", "parents": [], "depends_on": [], "labels": [], "doc": ""}
-    ]"#;
-    let graph = Question::answer(answer.as_bytes()).expect("a graph");
-    let told: Vec<String> = graph.revisions().map(|revision| told(Ok(revision.clone()))).collect();
+    let rows = r#"
+        {"path": "/m/versions/b.py", "id": "b", "parents": ["a"], "depends_on": [], "labels": ["x"], "doc": "t\n\nmore"},
+        {"path": "/m/more/a.py", "id": "a", "parents": [], "depends_on": [], "labels": [], "doc": ""}
+    "#;
+    let answer = Question::answer(printed(&rows.replace('\n', " ")).as_bytes());
+    let answer = answer.expect("an answer");
+    let revisions = answer.graph.revisions();
+    let told: Vec<String> = revisions.map(|revision| told(Ok(revision.clone()))).collect();
     assert_eq!(told, ["a", "b <- a [x] t"]);
+    assert_eq!(answer.script_location, Path::new("/m"));
+    assert_eq!(answer.version_locations(), [Path::new("/m/more"), Path::new("/m/versions")]);
+}
+
+fn error(answer: &str) -> String {
+    Question::answer(answer.as_bytes())
+        .map(|answer| answer.graph.len())
+        .expect_err("an error")
+        .to_string()
 }
 
 #[test]
 fn an_unsound_answer_is_refused_as_files_are() {
-    let error = |answer: &str| {
-        Question::answer(answer.as_bytes())
-            .map(|graph| graph.len())
-            .expect_err("an error")
-            .to_string()
-    };
     let row = |id: &str, parent: &str| {
         format!(
             r#"{{"path":"/{id}.py","id":"{id}","parents":["{parent}"],"depends_on":[],"labels":[],"doc":""}}"#
         )
     };
-    let none = "Python's answer is no list of revisions; run the same command to see what it says";
-    for answer in ["", "Traceback", "{}", "[1]", "[{\"id\":1}]"] {
+    let none = "its answer is no list of revisions; does something else write to its stdout?";
+    for answer in ["", "Traceback", "{}", "[1]", "{\"revisions\": []}", &printed("1")] {
         assert_eq!(error(answer), none, "{answer}");
     }
+    assert_eq!(error(&printed("")), "it finds no revision");
     assert_eq!(
-        error(&format!("[{}]", row("a", "a"))),
+        error(&printed(&row("a", "a"))),
         "/a.py:1: revision `a` comes before itself; name the revision that does"
     );
-    assert_eq!(
-        error(&format!("[{}]", row("a-b", "a"))),
-        "/a-b.py:1: revision id `a-b` contains `-`"
-    );
+    assert_eq!(error(&printed(&row("a-b", "a"))), "/a-b.py:1: revision id `a-b` contains `-`");
 }
 
 #[test]
-fn a_graph_that_was_answered_makes_an_environment() {
+fn what_stands_above_the_answer_is_somebody_elses() {
+    assert_eq!(error(&format!("welcome\n{}\n\n", printed(""))), "it finds no revision");
+}
+
+#[test]
+fn an_exception_is_told_on_one_line_and_without_passwords() {
+    let error = |text: &str| error(&serde_json::json!({ "error": text }).to_string());
+    assert_eq!(
+        error("ModuleNotFoundError: No module named 'alembic'"),
+        "ModuleNotFoundError: No module named 'alembic'"
+    );
+    assert_eq!(
+        error("ValueError: cannot use\n  postgresql://u:hunter2@h/d"),
+        "ValueError: cannot use postgresql://u:…@h/d"
+    );
+    assert_eq!(error(&"é".repeat(500)), format!("{}…", "é".repeat(200)));
+}
+
+#[test]
+fn an_answer_makes_an_environment() {
     let directory = files(&[
         ("env.py", "context.configure(version_table='t')"),
         ("versions/x.py", "revision = f()\ndown_revision = None\n"),
     ]);
     let graph = crate::graph::notation::graph("a; b<-a");
-    let found = ask::read_answered(directory.path(), &Options::default(), graph);
+    let answer = Answer { graph, script_location: "/nowhere".into() };
+    let found = ask::read_answered(directory.path(), &Options::default(), answer);
     assert_eq!(ids(directory.path(), &found), "a b");
     assert_eq!(found.expect("an environment").version_table.named(), Some("t"));
+}
+
+/// Only Python knows where it is, and so where its `env.py` is.
+#[test]
+fn a_package_that_is_nowhere_is_where_the_answer_says() {
+    let directory = files(&[
+        ("a/alembic.ini", "[alembic]\nscript_location = not_here:m\n"),
+        ("b/m/env.py", "context.configure(version_table='t')"),
+    ]);
+    let answer = Answer {
+        graph: crate::graph::notation::graph("a; b<-a"),
+        script_location: directory.path().join("b/m"),
+    };
+    let path = directory.path().join("a");
+    let found = ask::read_answered(&path, &Options::default(), answer).expect("an environment");
+    assert_eq!(found.version_table.named(), Some("t"));
+    assert_eq!(found.directory, path);
+    assert_eq!(found.script_location, directory.path().join("b/m"));
 }

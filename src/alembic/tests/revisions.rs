@@ -362,7 +362,7 @@ mod faults {
         let faults = |text: &str| {
             let found =
                 script::read(Path::new("x.py"), "x.py", text.as_bytes()).expect_err("faults");
-            found.iter().map(AlembicFault::python_may_know).collect::<Vec<_>>()
+            found.faults.iter().map(AlembicFault::python_may_know).collect::<Vec<_>>()
         };
         assert_eq!(
             faults("revision = f()\ndown_revision = 1\nbranch_labels = g()"),

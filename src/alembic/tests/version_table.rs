@@ -1,4 +1,4 @@
-//! What `env.py` says of the version table.
+//! What `env.py` says of the version table, and whether it would take a `%` for a reference.
 
 use super::*;
 
@@ -46,4 +46,44 @@ fn what_only_running_it_tells_is_not_guessed() {
     check_env("def f():\n    T = 'a'\n    context.configure(version_table=T)", "env.py:3, -");
     check_env("if x:\n    T = 'a'\ncontext.configure(version_table=T)", "env.py:3, -");
     check_env("x = (", "env.py:1, env.py:1");
+}
+
+/// The line where `env.py` gives a URL to an option.
+fn sets_url(text: &str) -> Option<usize> {
+    env::read(Path::new("env.py"), text.as_bytes()).sets_url.map(|place| place.line)
+}
+
+#[test]
+fn an_option_that_is_set_to_a_url_is_seen() {
+    for text in [
+        "config.set_main_option('sqlalchemy.url', os.environ['DATABASE_URL'])",
+        "config.set_main_option(\"sqlalchemy.url\", settings.database_url)",
+        "config.set_main_option('sqlalchemy.url', str(url))",
+        "context.config.set_main_option('sqlalchemy.url', f'{url}')",
+        "config.set_main_option(name='sqlalchemy.url', value=url)",
+        "config.set_main_option(KEY, url)",
+        "config.set_section_option(config.config_ini_section, 'DB_URL', url)",
+        "config.set_main_option('x', y) or config.set_main_option('sqlalchemy.url', url)",
+    ] {
+        assert_eq!(sets_url(&format!("\nif x:\n  {text}\n")), Some(3), "{text}");
+    }
+    let later = "def f():\n    config.set_main_option(\n  'sqlalchemy.url', url)";
+    assert_eq!(sets_url(later), Some(2));
+}
+
+#[test]
+fn who_writes_it_twice_or_sets_something_else_is_not_warned() {
+    for text in [
+        "",
+        "config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))",
+        "url = url.replace(\"%\", \"%%\")\nconfig.set_main_option('sqlalchemy.url', url)",
+        "config.set_main_option('sqlalchemy.url', 'postgresql://localhost/x')",
+        "config.set_main_option('script_location', path)",
+        "config.set_main_option('sqlalchemy.url')",
+        "config.get_main_option('sqlalchemy.url')",
+        "engine = create_engine(os.environ['DATABASE_URL'])",
+        "set_main_option(",
+    ] {
+        assert_eq!(sets_url(text), None, "{text}");
+    }
 }

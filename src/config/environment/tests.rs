@@ -53,8 +53,43 @@ fn children_find_the_database_that_we_work_on() {
         "DATABASE_URL=sqlite:file APP_DATABASE_URL=sqlite:file -PRELAUNCH_DATABASE_URL_FILE",
     );
     check(
-        "MIGRATION_DATABASE_URL=postgresql+asyncpg://o:p%40@h/d?ssl=true",
-        "DATABASE_URL=postgresql+asyncpg://o:p%40@h/d?ssl=true",
+        "MIGRATION_DATABASE_URL=postgresql+asyncpg://o:p%40@h/d?timeout=3",
+        "DATABASE_URL=postgresql+asyncpg://o:p%40@h/d?timeout=3",
+    );
+}
+
+#[test]
+fn what_the_url_says_of_tls_children_also_find_as_variables() {
+    let check = |parameters: &str, more: &str, expected: &str| {
+        let text = format!("DATABASE_URL=postgresql://u@h/d?{parameters} {more}");
+        assert_eq!(changes(&text).1, expected, "{text}");
+    };
+    check("", "", "");
+    check("", "PGSSLMODE=require", "");
+    check("sslmode=require", "", "PGSSLMODE=require");
+    // asyncpg's and JDBC's word for the same.
+    check("ssl=true", "", "PGSSLMODE=require");
+    check("ssl=verify_full", "", "PGSSLMODE=verify-full");
+    check("sslmode=disable", "", "PGSSLMODE=disable");
+    check(
+        "sslmode=verify-full&sslrootcert=%2Fca%20s.crt&sslcert=/c.crt&sslkey=/c.key",
+        "",
+        "PGSSLMODE=verify-full PGSSLROOTCERT=/ca s.crt PGSSLCERT=/c.crt PGSSLKEY=/c.key",
+    );
+    // As strict as we are, for those who do not know libpq's rules.
+    check("sslmode=require&sslrootcert=/ca", "", "PGSSLMODE=verify-ca PGSSLROOTCERT=/ca");
+    check("sslmode=require", "PGSSLROOTCERT=/ca", "PGSSLMODE=verify-ca");
+    check("sslrootcert=system", "", "PGSSLMODE=verify-full PGSSLROOTCERT=system");
+    check("sslrootcert=/ca", "", "PGSSLROOTCERT=/ca");
+    // What is said there stays; what is empty says nothing.
+    check("sslmode=require", "PGSSLMODE=verify-full", "");
+    check("sslmode=require&sslcert=/c", "PGSSLCERT=/mine", "PGSSLMODE=require");
+    check("sslmode=require", "PGSSLMODE=", "PGSSLMODE=require");
+
+    let elsewhere = "MIGRATION_DATABASE_URL=postgresql://o@h/d?sslmode=require DATABASE_URL=postgresql://u@h/d?sslmode=disable";
+    assert_eq!(
+        changes(elsewhere).1,
+        "DATABASE_URL=postgresql://o@h/d?sslmode=require PGSSLMODE=require"
     );
 }
 

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::super::{
-    AutoMigration, Config, ConfigErrors, Hook, MigrateCommand, read, read_for_terminal,
+    AutoMigration, Config, ConfigErrors, EnvironmentChange, Hook, MigrateCommand, read,
+    read_for_terminal,
 };
 use super::*;
 
@@ -161,6 +162,36 @@ fn chains_say_what_is_theirs_and_take_the_rest_from_the_variables() {
 }
 
 #[test]
+fn each_chain_tells_its_command_of_its_own_tls_alone() {
+    let file = "
+        [commands]
+        set = { PGSSLCERT = '/mine' }
+        [[chain]]
+        name = 'core'
+        dir = '/m/core'
+        [[chain]]
+        name = 'plain'
+        database_url = 'postgres://u@elsewhere/d'
+        dir = '/m/plain'
+        [[chain]]
+        name = 'strict'
+        database_url = 'postgres://u@h/d?ssl=verify-full&sslcert=/theirs'
+        dir = '/m/strict'
+    ";
+    let found = config(file, "DATABASE_URL=postgres://u@h/d?sslmode=require").unwrap();
+    let tls = |change: &EnvironmentChange| {
+        let set = change.set.iter().filter(|(name, _)| name != "DATABASE_URL");
+        set.map(|(name, value)| format!("{}={}", name.display(), value.display()))
+            .collect::<Vec<_>>()
+    };
+    let of_chain = |at: usize| tls(&found.chains[at].for_commands);
+    assert_eq!(tls(&found.for_commands), ["PGSSLCERT=/mine", "PGSSLMODE=require"]);
+    assert_eq!(of_chain(0), ["PGSSLCERT=/mine", "PGSSLMODE=require"]);
+    assert_eq!(of_chain(1), ["PGSSLCERT=/mine"]);
+    assert_eq!(of_chain(2), ["PGSSLCERT=/mine", "PGSSLMODE=verify-full"]);
+}
+
+#[test]
 fn a_command_that_takes_a_revision_is_one_for_each_chain() {
     let file = "
         database_url = 'sqlite:a'
@@ -227,7 +258,7 @@ fn server_and_commands_get_their_own_environment() {
         server,
         "EnvironmentChange { set: [\"RUN_MIGRATIONS\"], remove: [\"PRELAUNCH_CONFIG\", \"OWNER\"] }"
     );
-    let of_commands = |change: &super::super::EnvironmentChange| {
+    let of_commands = |change: &EnvironmentChange| {
         change.set.iter().find(|(name, _)| name == "LEVEL").map(|(_, value)| value.clone())
     };
     assert_eq!(of_commands(&found.for_commands).unwrap(), "o");
@@ -274,7 +305,7 @@ fn what_cannot_be_meant_names_file_and_line() {
         ("[chain]\nname = 'x'", "/p.toml:1: `chain`: write a list of tables, `[[…]]`"),
         (
             "[[chain]]\nurl = 'x'",
-            "/p.toml:2: `url` is not read here; accepted: `name`, `database_url`, `database_url_file`, `dir`, `target`, `version_table`, `command`, `tags`",
+            "/p.toml:2: `url` is not read here; accepted: `name`, `database_url`, `database_url_file`, `dir`, `target`, `version_table`, `alembic_dir`, `command`, `tags`",
         ),
         ("[server]\nset = 1", "/p.toml:2: `this`: write a table of texts"),
         ("[server]\nunset = []", "/p.toml:2: `unset` is not read here; accepted: `set`, `remove`"),

@@ -49,6 +49,9 @@ pub enum Host {
     UnixSocket(PathBuf),
 }
 
+/// libpq's variables of TLS, with their values.
+pub type Tls = Vec<(&'static str, String)>;
+
 /// A password, which neither `Debug` nor `Display` shows.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Password(String);
@@ -86,6 +89,19 @@ pub enum SslMode {
 }
 
 impl SslMode {
+    /// libpq's word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+
     /// `sslmode=`, or `ssl=` of asyncpg (the same words, also with `_`) and JDBC (a truth word).
     fn parse(text: &str, part: &'static str) -> Result<Self, DatabaseUrlError> {
         match text.to_ascii_lowercase().replace('_', "-").as_str() {
@@ -168,16 +184,22 @@ const DRIVER_PARAMETERS: &[&str] = &[
 
 impl PostgresUrl {
     /// Reads what follows `postgres://`; also gives the names of parameters that are not
-    /// understood.
+    /// understood, and what the URL itself says of TLS.
     pub(super) fn parse(
         rest: &str,
         variables: &PgVariables,
-    ) -> Result<(Self, Vec<IgnoredParameter>), DatabaseUrlError> {
+    ) -> Result<(Self, Vec<IgnoredParameter>, Tls), DatabaseUrlError> {
         let mut parts = Parts::default();
         let query = parts.read_authority(rest)?;
         parts.read_query(query)?;
         let ignored = std::mem::take(&mut parts.ignored);
-        Ok((parts.resolve(variables)?, ignored))
+        let says_mode = parts.sslmode.is_some() || parts.sslrootcert == SYSTEM;
+        let mut tls = parts.tls_files();
+        let url = parts.resolve(variables)?;
+        if says_mode {
+            tls.insert(0, ("PGSSLMODE", url.ssl_mode.word().to_owned()));
+        }
+        Ok((url, ignored, tls))
     }
 }
 
@@ -257,6 +279,17 @@ impl Parts {
         if hosts > 1 { Err(DatabaseUrlError::Hosts { part: "it" }) } else { Ok(()) }
     }
 
+    /// The files that are named, as libpq's variables.
+    fn tls_files(&self) -> Tls {
+        let files = [
+            ("PGSSLROOTCERT", &self.sslrootcert),
+            ("PGSSLCERT", &self.sslcert),
+            ("PGSSLKEY", &self.sslkey),
+        ];
+        let named = files.into_iter().filter(|(_, file)| !file.is_empty());
+        named.map(|(name, file)| (name, file.clone())).collect()
+    }
+
     fn insist(&mut self, mode: SslMode) {
         self.sslmode = self.sslmode.max(Some(mode));
     }
@@ -296,13 +329,16 @@ impl Parts {
     }
 }
 
+/// What stands for the usual authorities.
+const SYSTEM: &str = "system";
+
 /// libpq's two rules about `sslrootcert`: `system` are the usual authorities, which vouch for so
 /// many that the host must be checked as well; and who names a file and asks for `require` gets
 /// `verify-ca`.
 fn trust(mode: SslMode, root_cert: Option<String>) -> (SslMode, Option<PathBuf>) {
     match root_cert {
         None => (mode, None),
-        Some(word) if word == "system" => (SslMode::VerifyFull, None),
+        Some(word) if word == SYSTEM => (SslMode::VerifyFull, None),
         Some(file) if mode == SslMode::Require => (SslMode::VerifyCa, Some(file.into())),
         Some(file) => (mode, Some(file.into())),
     }

@@ -153,6 +153,11 @@ impl Session {
         &self.facts.schema
     }
 
+    /// See [`super::Database::version_table`].
+    pub(super) fn version_table(&self) -> Option<&VersionTable> {
+        self.facts.versions.as_ref()
+    }
+
     /// See [`super::Database::close`].
     pub(super) async fn close(self) {
         if let Some(connection) = self.connection {
@@ -231,7 +236,7 @@ async fn observe(
     loop {
         let look = sql::look(&facts.prefix(), facts.tables, facts.versions().as_deref(), holder);
         match rows(connection, format!("{}{look}", client_check(facts.version))).await {
-            Ok(found) => return read(&found),
+            Ok(found) => return read(&found, facts.tables.versions),
             // Created or dropped since the first query was answered.
             Err(error) if error.is_missing_table() && !asked_again => {
                 asked_again = true;
@@ -265,8 +270,8 @@ fn keepalives(version: u32) -> &'static str {
     }
 }
 
-fn read(found: &[PgRow]) -> Result<(Observed, Option<Holder>), DbError> {
-    let mut observed = Observed::default();
+fn read(found: &[PgRow], has_versions: bool) -> Result<(Observed, Option<Holder>), DbError> {
+    let mut observed = Observed { has_versions, ..Observed::default() };
     let mut holder = None;
     for row in found {
         let (what, name): (String, String) = (cell(row, 0)?, cell(row, 1)?);

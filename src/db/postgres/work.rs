@@ -173,6 +173,28 @@ impl Locked {
         Ok(found.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?)
     }
 
+    /// The version table, quoted, and its primary key.
+    pub(crate) fn versions(&self) -> Option<(String, String)> {
+        let versions = self.facts.versions.as_ref()?;
+        Some((super::table(versions), quoted(&versions.primary_key())))
+    }
+
+    /// Changes one row of it, and gives the number of those that were changed.
+    pub(crate) async fn change_versions(
+        &mut self,
+        sql: String,
+        ids: &[&str],
+    ) -> Result<u64, WorkError> {
+        let change = ids.iter().fold(bound(sql), |change, id| change.bind((*id).to_owned()));
+        self.counted(change).await
+    }
+
+    /// All rows of it.
+    pub(crate) async fn version_rows(&mut self, sql: String) -> Result<Vec<String>, WorkError> {
+        let found = self.rows(sql).await?;
+        Ok(found.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?)
+    }
+
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
         let Self { address, key, terms, keeper, worker, watch, .. } = self;
         let work = watch.beside(address, *key, run(worker, sql.to_owned()));
@@ -341,19 +363,6 @@ impl Locked {
         };
         self.rollback().await;
         Ok(start)
-    }
-
-    pub(crate) async fn complete(
-        &mut self,
-        row: &LedgerRow,
-        entry: &Entry,
-    ) -> Result<(), WorkError> {
-        self.reset().await?;
-        self.begin(self.terms.lock_timeout).await?;
-        self.fence(row, Some(entry.took)).await?;
-        self.forget(&row.revision).await?;
-        self.add_entry(entry).await?;
-        self.commit().await
     }
 
     pub(crate) async fn index_state(

@@ -270,14 +270,19 @@ async fn observe_within(
         journal: names.contains(sql::JOURNAL),
         versions: versions.is_some_and(|versions| names.contains(&versions.table)),
     };
-    let table = versions.map(|one| format!("\"{}\"", one.table.replace('"', "\"\"")));
-    let mut observed = Observed::default();
+    let table = versions.map(|one| quoted(&one.table));
+    let mut observed = Observed { has_versions: tables.versions, ..Observed::default() };
     for row in rows(connection, sql::look("", tables, table.as_deref(), None)).await? {
         let (what, name): (String, String) = (cell(&row, 0)?, cell(&row, 1)?);
         let (detail, extra): (Option<String>, Option<String>) = (cell(&row, 2)?, cell(&row, 3)?);
         observed.add(&what, name, &detail.unwrap_or_default(), extra, cell(&row, 4)?)?;
     }
     Ok((observed, tables))
+}
+
+/// An identifier in quotes.
+fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
 async fn rows(connection: &mut SqliteConnection, sql: String) -> Result<Vec<SqliteRow>, DbError> {

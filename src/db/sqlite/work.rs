@@ -18,7 +18,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{cell, close, observe, rows};
+use super::{cell, close, observe, quoted, rows};
 use crate::{
     db::{
         DbError, Entry, Event, Journalled, LedgerRow, Observed, Outcome, Runner, Start, TOOL,
@@ -210,6 +210,28 @@ impl Locked {
         Ok(found.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?)
     }
 
+    /// The version table, quoted, and its primary key.
+    pub(crate) fn versions(&self) -> Option<(String, String)> {
+        let versions = self.versions.as_ref()?;
+        Some((quoted(&versions.table), quoted(&versions.primary_key())))
+    }
+
+    /// Changes one row of it, and gives the number of those that were changed.
+    pub(crate) async fn change_versions(
+        &mut self,
+        sql: String,
+        ids: &[&str],
+    ) -> Result<u64, WorkError> {
+        let change = ids.iter().fold(bound(sql), |change, id| change.bind((*id).to_owned()));
+        self.counted(change).await
+    }
+
+    /// All rows of it.
+    pub(crate) async fn version_rows(&mut self, sql: String) -> Result<Vec<String>, WorkError> {
+        let found = self.ask(sql).await?;
+        Ok(found.iter().map(|row| cell(row, 0)).collect::<Result<_, _>>()?)
+    }
+
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), WorkError> {
         let Self { worker, stop, terms, .. } = self;
         let statement = raw_sql(AssertSqlSafe(sql.to_owned()));
@@ -388,18 +410,6 @@ impl Locked {
             report_busy(&pause, &busy);
             tokio::time::sleep(next.min(ENDING / 10)).await;
         }
-    }
-
-    pub(crate) async fn complete(
-        &mut self,
-        row: &LedgerRow,
-        entry: &Entry,
-    ) -> Result<(), WorkError> {
-        self.patiently("begin immediate").await?;
-        self.fence(row, Some(entry.took)).await?;
-        self.forget(&row.revision).await?;
-        self.add_entry(entry).await?;
-        self.commit().await
     }
 
     pub(crate) async fn release(self) {

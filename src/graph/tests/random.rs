@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::plan::agreement::{rows_after, rows_of};
+
 use super::{Graph, Revision, RevisionId, Target, Way, recorded, revisions};
 
 /// Marsaglia's xorshift: the same graphs in every run.
@@ -50,6 +52,22 @@ fn by_definition(given: &[Revision]) -> Vec<RevisionId> {
         order.push(next.expect("a graph without rings").id.clone());
     }
     order
+}
+
+/// The rows of a version table, step by step, are those that its definition gives from all that is
+/// applied.
+#[test]
+fn the_rows_of_a_version_table_turn_as_they_are_defined() {
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for size in 1..60 {
+        let graph = Graph::new(shuffled(&mut dice, size)).expect("a sound graph");
+        let (mut rows, mut applied) = (BTreeSet::new(), BTreeSet::new());
+        for revision in graph.revisions() {
+            applied.insert(revision.id.to_string());
+            rows = rows_after(&graph, &rows, revision);
+            assert_eq!(rows, rows_of(&graph, &applied));
+        }
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn meant(scripts: &[Script]) -> Vec<Engine> {
     let is_meant = |engine: &Engine| {
         let mut sections = scripts.iter().flat_map(|script| &script.sections);
         sections.any(|section| section.engine == Some(*engine))
-            || scripts.iter().all(|script| script.serves(*engine, Direction::Up))
+            || scripts.iter().all(|script| script.can_apply(*engine))
     };
     let engines: Vec<Engine> = Engine::ALL.into_iter().filter(is_meant).collect();
     // Some script serves nothing at all, and shall hear of it.
@@ -152,7 +152,7 @@ fn of_script(script: &Script, engines: &[Engine]) -> Vec<Finding> {
     let mut faults = Vec::new();
     let mut statements: Vec<(Engine, ScriptFault)> = Vec::new();
     for &engine in engines {
-        if !script.serves(engine, Direction::Up) {
+        if !script.can_apply(engine) {
             faults.push(script.missing_section(engine, Direction::Up).into());
         }
         for direction in [Direction::Up, Direction::Down] {

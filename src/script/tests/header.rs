@@ -54,6 +54,7 @@ fn a_whole_header_becomes_a_revision_and_settings() {
             line: 13,
             rules: ["renaming-table", "whatever-comes"].map(str::to_owned).into(),
         },
+        delegate: false,
     };
     let check = |text: &str| {
         let script = parse(text).unwrap();
@@ -101,6 +102,22 @@ fn a_missing_section_is_told_where_the_revision_stands() {
         script.missing_section(Engine::Postgres, Direction::Up).to_string(),
         "m/x.sql:2: no up section for postgres; \
          add `-- migrate:up postgres`, or `-- migrate:up` to serve each engine"
+    );
+}
+
+#[test]
+fn a_revision_is_left_to_alembic_where_there_is_no_section_for_it() {
+    let header = "-- x\n-- revision: a\n-- delegate: alembic\n";
+    let both = parse(header).unwrap();
+    let one = parse(&format!("{header}-- migrate:up postgres\nselect 1;\n")).unwrap();
+    let delegates = |script: &Script, engine| (script.delegates(engine), script.can_apply(engine));
+    assert_eq!(delegates(&both, Engine::Postgres), (true, true));
+    assert_eq!(delegates(&both, Engine::Sqlite), (true, true));
+    assert_eq!(delegates(&one, Engine::Postgres), (false, true));
+    assert_eq!(delegates(&one, Engine::Sqlite), (true, true));
+    assert_eq!(
+        parse(&format!("{}-- migrate:up\n", header.replace("alembic", "me"))).unwrap_err(),
+        "m/x.sql:3: `delegate` is `me`; write `alembic`"
     );
 }
 
@@ -162,7 +179,7 @@ fn a_fault_names_file_line_and_the_way_out() {
         "-- author: me",
         "m/x.sql:3: unknown key `author`; known keys are `revision`, `revises`, `depends-on`, \
          `branch`, `tag`, `created`, `transaction`, `idempotent`, `lock-timeout`, `reindex`, \
-         `allow`; \
+         `allow`, `delegate`; \
          to write prose, begin with a capital",
     );
     let near = |line: &str, key: &str, near: &str| {

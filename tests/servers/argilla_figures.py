@@ -38,8 +38,8 @@ def at_head(kind, rounds):
               )  # fmt: skip
     print(f"  ratio, pair by pair {statistics.median(b[0] / a[0] for a, b in taken):28.0f}"
           f" of time, {statistics.median(b[1] / a[1] for a, b in taken):.0f} of CPU")  # fmt: skip
-    print(f"  theirs takes {statistics.median(pair[1][2] for pair in taken) / 1024:.0f} MiB at most, and leaves {behind:.0f} MiB "
-          "behind in /tmp", flush=True)  # fmt: skip
+    print(f"  theirs takes {statistics.median(pair[1][2] for pair in taken) / 1024:.0f} MiB at most, "
+          f"and leaves {behind:.0f} MiB behind in /tmp", flush=True)  # fmt: skip
 
 
 def timed(words, env):

@@ -18,7 +18,7 @@ use crate::{
     lock::LockError,
     look::Look,
     migrate::error::MigrateError,
-    plan::{Plan, Refusal},
+    plan::{Plan, Refusal, count},
     reindex::DelegateError,
     revision::error::RevisionError,
     signals::Signal,
@@ -150,8 +150,9 @@ pub enum Error {
     Apply(ApplyError),
     /// All revisions were applied, and yet the target is not reached.
     #[error(
-        "the target `{target}` was not reached: {pending} revisions are pending although each was \
-         applied; does something else write to `prelaunch_ledger`?"
+        "the target `{target}` was not reached: {} pending although each was applied; does \
+         something else write to `prelaunch_ledger`?",
+        count(*pending, "revision is", "revisions are")
     )]
     Unreached {
         /// How the target was named.
@@ -161,9 +162,11 @@ pub enum Error {
     },
     /// The command that was to migrate succeeded, and the target is not reached.
     #[error(
-        "the command succeeded, but the target `{target}` is not reached: {pending} revisions are \
-         still pending, and table `{table}` says `{at}`; does the command use another database, or \
-         another version table (VERSION_TABLE)?"
+        "the command succeeded, but the target `{target}` is not reached: {} still pending, and \
+         table `{table}` {}; does the command use another database, or another version table \
+         (VERSION_TABLE)?",
+        count(*pending, "revision is", "revisions are"),
+        if at.is_empty() { "has no row".to_owned() } else { format!("says `{at}`") }
     )]
     Elsewhere {
         /// How the target was named.

@@ -155,7 +155,9 @@ pub fn load(
         (graph, by_id.collect(), None, versions.cloned())
     };
     let graph = tagged(graph, config)?;
-    let ids = graph.resolve(target).map_err(ChainError::Target)?;
+    let ids = graph.resolve(target).map_err(|error| {
+        ChainError::Target(if alembic.is_some() { error.of_alembic() } else { error })
+    })?;
     let target_text = target.to_string();
     Ok(Chain { graph, scripts, target: ids, target_text, engine, alembic, versions: kept })
 }

@@ -82,9 +82,10 @@ impl<'a> Link<'a> {
     }
 
     /// A table that both would write to, which no two chains can: their records would be each other's.
-    /// Scripts have their ledger there, whatever version table they keep in step with it.
+    /// Scripts have their ledger there, whatever version table they keep in step with it. Two names of
+    /// one server are not known for that before the second lock is asked for.
     fn shared(&self, other: &Self) -> Option<String> {
-        if self.database() != other.database() {
+        if (self.database(), self.schemas()) != (other.database(), other.schemas()) {
             return None;
         }
         let writes = |link: &Self| {
@@ -96,6 +97,16 @@ impl<'a> Link<'a> {
         };
         let others = writes(other);
         writes(self).into_iter().find(|table| others.contains(table))
+    }
+
+    /// Where the URL has its session look for tables, if it says so.
+    fn schemas(&self) -> Vec<&str> {
+        let options = match self.url.address() {
+            Address::Postgres(url) => url.options.as_slice(),
+            Address::Sqlite(_) => &[],
+        };
+        let schemas = options.iter().filter(|(name, _)| name == "search_path");
+        schemas.map(|(_, schemas)| schemas.as_str()).collect()
     }
 
     fn table(&self) -> String {

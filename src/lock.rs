@@ -45,6 +45,15 @@ pub enum LockError {
         /// Why the last poll failed, if it did.
         source: Option<DbError>,
     },
+    /// This run has it already, for another chain.
+    #[error(
+        "the {name} is held by this run itself: another chain has its table in the same place; correct \
+         the `database_url` of one, or name another `version_table`"
+    )]
+    Own {
+        /// What the lock is called.
+        name: String,
+    },
     /// The revisions were not applied by another in time.
     #[error("no other runner migrated the database within {}: {refusal}", spoken(*.limit))]
     NotMigrated {
@@ -111,6 +120,9 @@ pub async fn acquire(
                 let entered = entered.map_err(LockError::Stopped)?;
                 let entered = entered.map_err(LockError::from)?;
                 return Ok(Turn::Ours(Box::new(entered)));
+            }
+            Ok((Next::Work | Next::Await(_), Some(holder), _)) if queue.is_own(&holder) => {
+                return Err(LockError::Own { name: queue.name() });
             }
             Ok((Next::Work | Next::Await(_), holder, _)) => (holder, None),
             Ok((Next::Start, ..)) => {
@@ -212,6 +224,7 @@ impl LockError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Timeout { .. } => 13,
+            Self::Own { .. } => 10,
             Self::NotMigrated { .. } => 17,
             Self::Refused(refusal) => refusal.exit_code(),
             Self::Database(error) => error.exit_code_of_ours(),

@@ -13,6 +13,11 @@ use prelaunch::{
     signals::Signals,
 };
 
+/// See `Cargo.toml`.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     report::end_on_panic();
     let signals = Signals::install();

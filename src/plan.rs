@@ -362,7 +362,7 @@ fn it(names: &[String]) -> &'static str {
     if names.len() == 1 { "it" } else { "them" }
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

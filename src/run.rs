@@ -22,7 +22,7 @@ use crate::{
     link::Link,
     lock::{self, LockError, Turn},
     look::{Asked, Look},
-    plan::{self, Next, State},
+    plan::{self, Next, Refusal, State},
     signals::Signals,
     signs::Signs,
     stage::Stage,
@@ -179,17 +179,21 @@ impl Run<'_> {
         plan::decide(*auto_migration, *database_ahead, &look.state, look.due())
     }
 
-    /// What it does for all of them: the first refusal is an error.
+    /// What it does for all of them: the first refusal is an error, and what is only pending no more
+    /// than the last one, since a run that migrates would put it right.
     fn decide(&self, looks: &[Look]) -> Result<Next, Error> {
-        let mut joint = Next::Start;
+        let (mut joint, mut pending) = (Next::Start, None);
         for (link, look) in self.links.iter().zip(looks) {
             match self.next(look) {
+                Next::Refuse(refusal @ Refusal::Pending { .. }) => {
+                    pending.get_or_insert_with(|| link.fault(Error::Refused(refusal)));
+                }
                 Next::Refuse(refusal) => return Err(link.fault(Error::Refused(refusal))),
                 Next::Start => {}
                 next @ (Next::Work | Next::Await(_)) => joint = next,
             }
         }
-        Ok(joint)
+        pending.map_or(Ok(joint), Err)
     }
 
     /// All databases, once they and everything else answer.

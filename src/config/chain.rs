@@ -229,6 +229,14 @@ pub(super) fn chains(
     chains
 }
 
+/// What hooks and reindexing see of the environment: if there is one chain, they work on its database.
+pub(super) fn for_commands(chains: &[ChainConfig], of_all: EnvironmentChange) -> EnvironmentChange {
+    match chains {
+        [only] => only.for_commands.clone(),
+        _ => of_all,
+    }
+}
+
 /// `database_url`, or the content of the file that `database_url_file` names.
 fn database(
     reader: &mut Reader,

@@ -60,6 +60,11 @@ pub(super) struct Section {
 }
 
 impl Section {
+    /// Whether a chain says where its database is.
+    pub(super) fn has_database(&self) -> bool {
+        self.get("database_url").is_some() || self.get("database_url_file").is_some()
+    }
+
     /// The value of a key; blank is unset.
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key && !entry.text.trim().is_empty())

@@ -186,13 +186,15 @@ fn read_both(
     }
     let mut reader = Reader::new(vars, file, read_file);
     let raw: RawVariables = reader.fill();
-    let (used, database) = reader.database();
+    let (used, database) = reader.database(file);
     let prefix = reader.prefix.clone();
     let prefix = prefix.as_deref();
     let mut for_commands = match (&used, &database) {
         (Some(found), Some(url)) => environment::for_children(vars, prefix, found, url),
         (_, None) | (None, _) => EnvironmentChange::default(),
     };
+    // What a URL leaves out is in the environment already, unless the file says it.
+    for_commands.set.extend(reader.libpq_in_file());
     chain::change(&mut for_commands, &file.commands, vars);
     let mut for_server = environment::for_server(vars, prefix);
     chain::change(&mut for_server, &file.server, vars);
@@ -222,8 +224,10 @@ fn read_both(
     if let Some(url) = &given.database {
         environment::add_tls(&mut for_commands, vars, url);
     }
+    let chains = chain::chains(&mut reader, file, given, vars, read_file);
+    let for_commands = chain::for_commands(&chains, for_commands);
     let config = Config {
-        chains: chain::chains(&mut reader, file, given, vars, read_file),
+        chains,
         auto_migration: reader.parsed(
             "AUTO_MIGRATION",
             raw.auto_migration.as_deref(),

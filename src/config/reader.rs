@@ -13,7 +13,7 @@ use super::{
     LogSettings, Note, RawVariables, Reindex, VARIABLES, Variable,
     choices::entries,
     error::shown,
-    file::ConfigFile,
+    file::{ConfigFile, Section},
     url::PgVariables,
     variables::{Found, Level, look_up},
 };
@@ -168,11 +168,22 @@ impl Reader {
     }
 
     /// The URL that is used, and where it was found. The one that is not used may be anything.
-    pub(super) fn database(&mut self) -> (Option<Found>, Option<DatabaseUrl>) {
+    pub(super) fn database(&mut self, file: &ConfigFile) -> (Option<Found>, Option<DatabaseUrl>) {
+        // Where every chain has its own, DATABASE_URL is somebody else's, and may be anything.
+        if !file.chains.is_empty() && file.chains.iter().all(Section::has_database) {
+            return (None, None);
+        }
         let used = self.found("MIGRATION_DATABASE_URL").or_else(|| self.found("DATABASE_URL"));
         let Some(used) = used.cloned() else { return (None, None) };
         let url = self.url(&used.spelling, &used.value);
         (Some(used), url)
+    }
+
+    /// The `PG*` that the file has, for commands that are given a URL which leaves these out.
+    pub(super) fn libpq_in_file(&self) -> Vec<(OsString, OsString)> {
+        let in_file = |found: &&Found| found.name.starts_with("PG") && found.level == Level::File;
+        let found = self.found.iter().filter(in_file);
+        found.map(|found| (found.name.into(), found.value.clone().into())).collect()
     }
 
     /// A URL, wherever it stands; what it leaves out is what `PG*` say.

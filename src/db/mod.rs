@@ -196,6 +196,16 @@ impl Queue {
         each!(Self, self, queue => queue.poll().await)
     }
 
+    /// Whether the holder is this very run, for the sake of another chain. On SQLite a file has one
+    /// path, and two chains in it are known to be so before.
+    #[must_use]
+    pub fn is_own(&self, holder: &Holder) -> bool {
+        match self {
+            Self::Postgres(queue) => queue.is_own(holder),
+            Self::Sqlite(_) => false,
+        }
+    }
+
     /// One try to have the lock, without waiting; true if it is ours.
     pub async fn take(&mut self) -> Result<bool, DbError> {
         match self {

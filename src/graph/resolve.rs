@@ -20,16 +20,21 @@ const SHORTEST_PREFIX: usize = 4;
 /// As many ids as a message lists where there may be hundreds.
 pub(super) const LISTED: usize = 5;
 
+/// What merges scripts.
+const OUR_MERGE: &str = "prelaunch revision merge";
+
 /// Why a target leads nowhere in this graph.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TargetError {
     /// `head` where there are several, of the graph or of one branch.
-    #[error("{}", multiple_heads(.heads, .label.as_deref()))]
+    #[error("{}", multiple_heads(.heads, .label.as_deref(), .merge))]
     MultipleHeads {
         /// The heads, in order.
         heads: Vec<RevisionId>,
         /// The branch, as it was named in the target.
         label: Option<String>,
+        /// The command that merges them.
+        merge: &'static str,
     },
     /// Nothing here has this name.
     #[error("no revision, tag or label here is called `{text}`{}", nearest_clause(.nearest.as_deref()))]
@@ -137,6 +142,17 @@ pub enum TargetError {
         /// The branch, as it was named in the target.
         label: String,
     },
+}
+
+impl TargetError {
+    /// The same where the revisions are Alembic's, which we write none of.
+    #[must_use]
+    pub fn of_alembic(mut self) -> Self {
+        if let Self::MultipleHeads { merge, .. } = &mut self {
+            *merge = "alembic merge";
+        }
+        self
+    }
 }
 
 impl Graph {
@@ -263,7 +279,8 @@ impl Graph {
 fn one_head(heads: Vec<&RevisionId>, label: Option<&str>) -> Result<Vec<RevisionId>, TargetError> {
     let heads: Vec<RevisionId> = heads.into_iter().cloned().collect();
     if heads.len() > 1 {
-        return Err(TargetError::MultipleHeads { heads, label: label.map(str::to_owned) });
+        let label = label.map(str::to_owned);
+        return Err(TargetError::MultipleHeads { heads, label, merge: OUR_MERGE });
     }
     Ok(heads)
 }
@@ -294,10 +311,10 @@ impl<'a> Release<'a> {
     }
 }
 
-fn multiple_heads(heads: &[RevisionId], label: Option<&str>) -> String {
+fn multiple_heads(heads: &[RevisionId], label: Option<&str>, merge: &str) -> String {
     let count = heads.len();
     let names = list(heads, usize::MAX);
-    let merge = merge_command(heads);
+    let merge = merging(merge, heads);
     match label {
         None => format!(
             "the graph has {count} heads, {names}; \
@@ -312,8 +329,12 @@ fn multiple_heads(heads: &[RevisionId], label: Option<&str>) -> String {
 
 /// What to type to merge heads; an id may be anything without blanks, so a shell may need quotes.
 pub(crate) fn merge_command(heads: &[RevisionId]) -> String {
+    merging(OUR_MERGE, heads)
+}
+
+fn merging(command: &str, heads: &[RevisionId]) -> String {
     let names = shell_words::join(heads.iter().map(RevisionId::as_str));
-    format!("prelaunch revision merge -m TITLE {names}")
+    format!("{command} -m TITLE {names}")
 }
 
 fn nearest_clause(nearest: Option<&str>) -> String {

@@ -24,7 +24,7 @@ pub(super) fn of_new(
         return Ok(Vec::new());
     }
     let found = graph.resolve(head).map_err(|error| {
-        if let TargetError::MultipleHeads { heads, label: None } = error {
+        if let TargetError::MultipleHeads { heads, label: None, .. } = error {
             return RevisionError::SeveralHeads(heads);
         }
         RevisionError::Target(error)

@@ -9,7 +9,7 @@ use crate::{
     db::{Locked, Observed},
     error::Error,
     look::Look,
-    plan::{Next, Plan, State},
+    plan::{Next, State},
     reindex,
     stage::Stage,
 };
@@ -48,11 +48,14 @@ impl Run<'_> {
         let mut looks = self.judge_all(&observed);
         // A refusal of one comes before the first change of another.
         self.decide(&looks)?;
-        let mut shared = false;
-        let mut moved = false;
+        let (mut shared, mut moved) = (false, false);
         for (at, link) in self.links.iter().enumerate() {
+            // It is no chain's more than another's: nothing that is said of it names one.
+            if !shared && self.shares(at) && self.next(&looks[at]) == Next::Work {
+                shared = self.delegate(at, locked, &looks[at].state).await?;
+            }
             let first = (observed[at].clone(), looks[at].clone());
-            let migrating = self.migrate(at, locked, first, &mut shared);
+            let migrating = self.migrate(at, locked, first);
             let migrated = migrating.instrument(link.span.clone()).await;
             if let Some(look) = migrated.map_err(|error| link.fault(error))? {
                 (looks[at], moved) = (look, true);
@@ -88,13 +91,12 @@ impl Run<'_> {
     }
 
     /// Applies until a look finds nothing pending, and gives that look; none if the first one did.
-    /// `shared` is whether the command that migrates several chains has been run.
+    /// The command that several chains share has been run before.
     async fn migrate(
         &self,
         at: usize,
         locked: &mut [Locked],
         first: (Observed, Look),
-        shared: &mut bool,
     ) -> Result<Option<Look>, Error> {
         let ((mut observed, mut look), mut seen, mut applied) = (first, None, false);
         // What was there when nothing could be done for once.
@@ -132,7 +134,9 @@ impl Run<'_> {
                 return Err(Error::unreached(chain, &look, plan));
             }
             if chain.alembic.is_some() {
-                self.delegate(at, locked, plan, shared).await?;
+                if !self.shares(at) {
+                    self.delegate(at, locked, &look.state).await?;
+                }
                 let recorded = apply::record(&mut locked[at], chain, plan, &look.heads).await;
                 recorded.map_err(Error::Migration)?;
                 applied = true;
@@ -158,27 +162,28 @@ impl Run<'_> {
         }
     }
 
-    /// Has Alembic, or the command that does its work, apply what is pending; one that is `shared`
-    /// is run once, for the first chain that needs it.
+    /// Whether one command migrates this chain and others.
+    fn shares(&self, at: usize) -> bool {
+        matches!(self.links[at].config.command, Some(MigrateCommand::Shared(_)))
+    }
+
+    /// Has Alembic, or the command that does its work, apply what is pending; whether there was
+    /// something for it to do.
     async fn delegate(
         &self,
         at: usize,
         locked: &mut [Locked],
-        plan: &Plan,
-        shared: &mut bool,
-    ) -> Result<(), Error> {
-        let link = &self.links[at];
-        let Some(chain) = &link.chain else { return Ok(()) };
-        let locked = match &link.config.command {
-            Some(MigrateCommand::Shared(_)) if *shared => return Ok(()),
-            Some(MigrateCommand::Shared(_)) => {
-                *shared = true;
-                locked
-            }
-            Some(MigrateCommand::Own(_)) | None => &mut locked[at..=at],
+        state: &State,
+    ) -> Result<bool, Error> {
+        let (AutoMigration::True, State::Pending(plan), Some(chain)) =
+            (self.config.auto_migration, state, &self.links[at].chain)
+        else {
+            return Ok(false);
         };
-        apply::delegate(locked, self.config, link.config, chain, plan, self.signals)
+        let locked = if self.shares(at) { locked } else { &mut locked[at..=at] };
+        apply::delegate(locked, self.config, self.links[at].config, chain, plan, self.signals)
             .await
-            .map_err(Error::Migration)
+            .map_err(Error::Migration)?;
+        Ok(chain.alembic.is_some())
     }
 }

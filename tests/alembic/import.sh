@@ -13,27 +13,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 
 what=${1:-all}
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-
-# installed NAME PACKAGE…: a virtual environment with these, made once.
-installed() {
-    local venv=$target/import/$1
-    shift
-    [ -e "$venv/complete" ] && return
-    rm -rf "$venv"
-    python3 -m venv "$venv" || {
-        echo "import.sh: python3 cannot make a virtual environment; install python3-venv" >&2
-        exit 1
-    }
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
-    touch "$venv/complete"
-}
+source "$here/installed.sh"
 
 installed alembic -r "$here/requirements.txt" psycopg2-binary==2.9.13
 installed alembic-1.9 alembic==1.9.4 SQLAlchemy==1.4.54 psycopg2-binary==2.9.13
-# Its command line does not start with a newer click, and it names no driver for PostgreSQL.
-[ "$what" = traps ] ||
-    installed argilla-server-2.8.0 argilla-server==2.8.0 'click<8.2' asyncpg psycopg2-binary==2.9.13
+[ "$what" = traps ] || install_argilla
 cargo build --quiet --bin prelaunch
 
 PYTHONDONTWRITEBYTECODE=1 ./test.sh --exec python3 "$here/importing.py" "$target/debug/prelaunch" \

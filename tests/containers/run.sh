@@ -5,6 +5,7 @@
 #   tests/containers/run.sh compose              those whose name contains the word
 #   tests/containers/run.sh --build              builds the Dockerfile from its sources, and compares
 #   tests/containers/run.sh --figures            size, and time from `docker run` to exec
+#   tests/containers/run.sh --argilla            examples/argilla: builds it, and starts its compose file
 #   tests/containers/run.sh --lint               what needs neither Docker nor root: hadolint, schemas
 #
 # Needs root on a Debian machine, and a kernel that lets root mount and make networks; what is missing
@@ -24,6 +25,7 @@ readonly helm=v3.18.4
 
 source tests/containers/engine.sh
 source tests/containers/bases.sh
+source tests/containers/argilla.sh
 
 tools() {
     local venv=$state/tools
@@ -117,7 +119,7 @@ trap 'exit 129' HUP
 case ${1:-} in
     --lint)
         tools
-        python -v test_manifests
+        python -v test_manifests test_examples
         ;;
     --build)
         [ "$(id -u)" = 0 ] || { say "needs root"; exit 1; }
@@ -134,11 +136,14 @@ case ${1:-} in
         get_helm
         start_engine
         make_bases
+        make_alembic
         make_images
         if [ "${1:-}" = --figures ]; then
             shift
-            make_alembic
             python3 tests/containers/figures.py "$@"
+        elif [ "${1:-}" = --argilla ]; then
+            make_argilla
+            python3 tests/containers/argilla.py
         else
             python discover -v ${1:+-k "$1"}
         fi

@@ -80,7 +80,7 @@ on_both! {
             "prelaunch: exit 19 in apply: MIGRATE_COMMAND failed: `sh` ended with exit code 3",
         );
         start.clone().env("MIGRATE_COMMAND", "true").run().assert_status(14).assert_last_words(
-            "prelaunch: exit 14 in apply: the command succeeded, but the target `head` is not reached: 3 revisions are still pending, and table `alembic_version` says ``; does the command use another database, or another version table (VERSION_TABLE)?",
+            "prelaunch: exit 14 in apply: the command succeeded, but the target `head` is not reached: 3 revisions are still pending, and table `alembic_version` has no row; does the command use another database, or another version table (VERSION_TABLE)?",
         );
         start.env("MIGRATE_COMMAND", "alembic upgrade {}").run().assert_status(0);
     }

@@ -47,7 +47,10 @@ fn every_command_of_the_documentation_works() {
 fn every_link_of_the_documentation_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let others = ["README.md", "CHANGELOG.md", "tests/README.md"].map(|page| root.join(page));
-    for page in pages().into_iter().chain(others) {
+    let examples = fs::read_dir(root.join("examples")).unwrap();
+    let examples = examples.map(|entry| entry.unwrap().path().join("README.md"));
+    let examples = examples.filter(|page| page.exists());
+    for page in pages().into_iter().chain(others).chain(examples) {
         let text = fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1) {
             let target = link.split(')').next().unwrap();

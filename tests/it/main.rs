@@ -16,6 +16,7 @@
 //! - `proxy` a TCP proxy that breaks off where it hurts
 //! - `gate` stops runners under the lock, and lets them go on
 //! - `session` a database client that stays connected: holds locks, counts as somebody else
+//! - `layouts` environments of Alembic as Agenta and OpenRAG have them
 //! - `shape` a schema as text
 //! - `log` what the lines of the log may be
 //! - `process` a process as `/proc` shows it from outside
@@ -27,6 +28,8 @@
 //! - `cases` whole starts and their words in full, as directories in `tests/cases/`
 //! - `alembic` starts of images whose revisions are Alembic's
 //! - `asking` when Python is asked for them, and when not; `traps` what public histories have
+//! - `chains` several chains behind one command, as in Agenta; `merges` a chain that branches, as in
+//!   OpenRAG
 //! - `in_turn` scripts and Alembic on one database in turn; `mixed` scripts that leave revisions to it
 //! - `chains_at_once` that several chains hold to each other when others come at once
 //! - `terminal` what the verbs of the terminal answer
@@ -79,6 +82,7 @@ mod boot;
 mod busy;
 mod cases;
 mod chains_at_once;
+mod chains;
 mod children;
 mod bouncer;
 mod cluster;
@@ -110,7 +114,9 @@ mod postgres;
 mod prelaunch;
 mod process;
 mod revision;
+mod layouts;
 mod lint;
+mod merges;
 mod run_as;
 mod proxy;
 mod replicas;

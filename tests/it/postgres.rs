@@ -102,6 +102,11 @@ impl Postgres {
         &self.role
     }
 
+    /// The role's password.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     /// The server that it is on.
     pub(crate) fn server(&self) -> &Server {
         &self.server

@@ -188,6 +188,11 @@ impl Queue {
         Self { address, facts, terms, key, connection: None }
     }
 
+    /// See [`crate::db::Queue::is_own`].
+    pub(crate) fn is_own(&self, holder: &Holder) -> bool {
+        holder.name.contains(&format!(":keeper:{}:", self.address.runner.id))
+    }
+
     /// See [`crate::db::Queue::name`].
     pub(crate) fn name(&self) -> String {
         let of = match &self.facts.versions {

@@ -177,7 +177,7 @@ fn a_chain_that_went_back_while_another_was_migrated_ends_the_run() {
     let outcome = start.env("MIGRATE_COMMAND", format!("sh -c {command:?}")).run();
     outcome.assert_status(14).assert_stdout("").assert_last_words(
         "prelaunch: exit 14 in apply: chain `one`: the command succeeded, but the target `head` is not \
-         reached: 1 revisions are still pending, and table `alembic_version` says `a1`; does the \
+         reached: 1 revision is still pending, and table `alembic_version` says `a1`; does the \
          command use another database, or another version table (VERSION_TABLE)?",
     );
 }

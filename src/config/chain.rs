@@ -96,9 +96,10 @@ impl Hook {
 
 /// The words of a key that holds a command.
 fn command(reader: &mut Reader, entry: &Entry) -> Option<CommandLine> {
-    match &entry.words {
-        Some(words) if !words.is_empty() => Some(CommandLine::of(words.clone())),
-        Some(_) | None => reader.command_in(&entry.spelling, &entry.text),
+    match entry.words.as_deref() {
+        Some([]) | None => reader.command_in(&entry.spelling, &entry.text),
+        Some([program, ..]) if program.is_empty() => reader.command_in(&entry.spelling, program),
+        Some(words) => Some(CommandLine::of(words.to_vec())),
     }
 }
 

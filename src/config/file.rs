@@ -247,10 +247,21 @@ impl Parser<'_> {
         };
         for (key, value) in in_order(table) {
             match (key.get_ref().as_ref(), value.get_ref()) {
-                ("set", _) => {
+                ("set", DeValue::Table(table)) => {
+                    let is_name = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
+                    for (key, _) in in_order(table) {
+                        if !is_name(key.get_ref()) {
+                            let wanted = "names of variables, which have no `=` and are not empty";
+                            self.fault(
+                                key.span().start,
+                                FileProblem::Type { key: "set".to_owned(), wanted },
+                            );
+                        }
+                    }
                     let pairs = self.pairs(value).into_iter();
                     changes.set = pairs.map(|one| (one.key.into(), one.text.into())).collect();
                 }
+                ("set", _) => self.wrong(value, "set", "a table of texts"),
                 ("remove", DeValue::Array(names)) => {
                     let names = self.texts("remove", names);
                     changes.remove = names.into_iter().map(OsString::from).collect();
@@ -331,6 +342,10 @@ impl Parser<'_> {
             }
         });
         match replaced {
+            Ok(text) if text.contains('\0') => {
+                self.wrong(value, name, "a text without a zero byte");
+                None
+            }
             Ok(text) => Some(text),
             Err(error) => {
                 let key = name.to_owned();

@@ -351,6 +351,9 @@ pub fn read_for_terminal(
         .collect();
     let is_of_runs = |name: &OsString| of_runs.iter().any(|spelling| name == spelling.as_str());
     let kept: Vec<_> = vars.iter().filter(|(name, _)| !is_of_runs(name)).cloned().collect();
+    for chain in &mut file.chains {
+        chain.entries.retain(|entry| entry.key != "target");
+    }
     file.variables.retain(|entry| !OF_RUNS.contains(&entry.key.as_str()));
     file.hooks.clear();
     read_both(&kept, &file, errors, &read_file)

@@ -320,8 +320,17 @@ fn what_cannot_be_meant_names_file_and_line() {
             "[[chain]]\nurl = 'x'",
             "/p.toml:2: `url` is not read here; accepted: `name`, `database_url`, `database_url_file`, `dir`, `target`, `version_table`, `alembic_dir`, `command`, `tags`",
         ),
-        ("[server]\nset = 1", "/p.toml:2: `this`: write a table of texts"),
+        ("[server]\nset = 1", "/p.toml:2: `set`: write a table of texts"),
         ("[server]\nunset = []", "/p.toml:2: `unset` is not read here; accepted: `set`, `remove`"),
+        (
+            "[server]\nset = { 'A=B' = 'x' }",
+            "/p.toml:2: `set`: write names of variables, which have no `=` and are not empty",
+        ),
+        (
+            "[server]\nset = { A = \"a\\u0000b\" }",
+            "/p.toml:2: `A`: write a text without a zero byte",
+        ),
+        ("[[hook]]\nname = 'x'\ncommand = ['', 'x']", "`/p.toml:3: command`: names no program"),
         ("[[hook]]\nname = 'x'", "`/p.toml:1: hook`: lacks `command`"),
         ("[[hook]]\ncommand = 'x'", "`/p.toml:1: hook`: lacks `name`"),
         (
@@ -378,6 +387,8 @@ fn what_steers_runs_does_not_count_at_the_terminal() {
         database_url = 'sqlite:a'
         auto_migration = 'maybe'
         after_migrate = 'seed ${ABSENT}'
+        [[chain]]
+        target = '-1'
         [[hook]]
         name = 'user'
         command = \"'\"

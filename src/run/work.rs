@@ -23,7 +23,7 @@ impl Run<'_> {
         if self.config.auto_migration == AutoMigration::True && looks.iter().all(is_ready) {
             for hook in &self.config.hooks {
                 if looks[0].hooks.contains(&hook.name) {
-                    reindex::hook(&mut locked[..1], self.config, hook, &heads, self.signals)
+                    reindex::hook(locked, self.config, hook, &heads, self.signals)
                         .await
                         .map_err(Error::Hook)?;
                 }

@@ -88,13 +88,18 @@ impl Look {
         let external = chain.is_some_and(|chain| {
             matches!(agreement::standing(chain, observed), Standing::Differs(_))
         });
+        let taken_back = chain.and_then(|chain| agreement::taken_back(chain, observed));
         let observed = &*match chain {
             Some(chain) => plan::applied(chain, observed),
             None => Cow::Borrowed(observed),
         };
         let heads = heads(observed, chain);
         Self {
-            state: chain.map_or(State::Unknown, |chain| plan::state(chain, observed)),
+            state: match (taken_back, chain) {
+                (Some(refusal), _) => State::Wrong(refusal),
+                (None, Some(chain)) => plan::state(chain, observed),
+                (None, None) => State::Unknown,
+            },
             hooks: hooks_due(observed, &(joined(&heads) + &asked.beside), &asked.hooks),
             reindex: reindex_due(observed, chain, asked),
             external,

@@ -111,6 +111,21 @@ pub enum Refusal {
         /// Which.
         unknown: Vec<String>,
     },
+    /// What our scripts did is not there any more, says a version table that is kept in step; or the
+    /// table is of a time before.
+    #[error(
+        "table `{table}` says that {} taken back, which the ledger has from running {}; if so, apply \
+         {} again with `prelaunch database migrate`; if the table was left behind and not kept, drop \
+         it, and the next start makes it from the ledger",
+        was(.revisions), if .revisions.len() == 1 { "its script" } else { "their scripts" },
+        it(.revisions)
+    )]
+    TakenBack {
+        /// The version table.
+        table: String,
+        /// Which.
+        revisions: Vec<String>,
+    },
     /// The target lies behind what is applied.
     #[error(
         "the database is newer than the target `{target}`: {} applied after it, and a start \
@@ -146,6 +161,7 @@ impl Refusal {
             | Self::Diverged { .. }
             | Self::Changed { .. }
             | Self::HalfReverted { .. }
+            | Self::TakenBack { .. }
             | Self::Foreign { .. }
             | Self::Newer { .. }
             | Self::Gap { .. } => 16,

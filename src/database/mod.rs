@@ -156,7 +156,7 @@ async fn answer(reading: &Reading<'_>, question: &Question, paint: Paint) -> Res
         }
         Question::Check { json } => {
             let (chain, seen) = reading.chain_and_ledger(false).await?;
-            let state = plan::state(&chain, &seen.observed);
+            let state = seen.state.clone();
             let nothing_else = Due { hook: false, reindex: false, external: false };
             let refusal = match plan::decide(
                 AutoMigration::Check,

@@ -12,7 +12,7 @@ use crate::{
     files::{self, Chain, ChainError},
     graph::{Graph, target::Target},
     look::{Asked, Look},
-    plan,
+    plan::{self, State},
     signals::Signals,
     stage::Stage,
     version_table::VersionTable,
@@ -28,6 +28,8 @@ pub(super) struct Ledger {
     pub(super) applied: Vec<AppliedRow>,
     /// The heads of the database.
     pub(super) current: BTreeSet<String>,
+    /// How the database stands to the image.
+    pub(super) state: State,
 }
 
 /// Where to ask.
@@ -150,12 +152,12 @@ impl<'a> Reading<'a> {
         let (observed, applied) =
             found.map_err(|error| Error::unreadable(error, url, &database))?;
         database.close().await;
-        let current = Look::judge(&observed, chain, &Asked::nothing()).heads;
+        let Look { heads: current, state, .. } = Look::judge(&observed, chain, &Asked::nothing());
         let observed = match chain {
             Some(chain) => plan::applied(chain, &observed).into_owned(),
             None => observed,
         };
-        Ok(Ledger { observed, applied, current })
+        Ok(Ledger { observed, applied, current, state })
     }
 
     /// Waits until everything answers, as a run does.

@@ -27,6 +27,7 @@ fn online(text: &str, applied: &str, current: &str) -> Listing {
         by: "web-0".to_owned(),
     };
     let ledger = Ledger {
+        state: crate::plan::State::Ready,
         observed: Observed::default(),
         applied: applied.split_whitespace().enumerate().map(row).collect(),
         current: current.split_whitespace().map(str::to_owned).collect(),

@@ -20,6 +20,7 @@ use crate::{
         Graph,
         revision::{Revision, RevisionId},
     },
+    plan::Refusal,
 };
 
 /// How the two stand to each other.
@@ -79,6 +80,22 @@ pub fn standing(chain: &Chain, observed: &Observed) -> Standing {
         come: come.filter(is_new).cloned().collect(),
         gone: ledger.difference(&applied).map(|id| (*id).to_owned()).collect(),
     })
+}
+
+/// What a start would run a second time: scripts that were run, of revisions which the version table
+/// does not stand for any more. That somebody took them back by Alembic, and that the table is one
+/// which nobody kept, look the same from here; so somebody has to say which it is.
+#[must_use]
+pub fn taken_back(chain: &Chain, observed: &Observed) -> Option<Refusal> {
+    let Standing::Differs(difference) = standing(chain, observed) else { return None };
+    let wanted = chain.graph.with_ancestors(&chain.target);
+    let was_run = |id: &&String| {
+        let row = observed.ledger.iter().find(|row| row.revision == **id);
+        wanted.contains(id.as_str()) && row.is_some_and(|row| row.checksum.is_some())
+    };
+    let revisions: Vec<String> = difference.gone.iter().filter(was_run).cloned().collect();
+    let table = chain.kept_versions()?.to_string();
+    (!revisions.is_empty()).then_some(Refusal::TakenBack { table, revisions })
 }
 
 /// What is applied, as rows of a ledger that is in step.
